@@ -1,0 +1,198 @@
+"""ONNX Runtime's CPU provider."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+
+from rewrite.runtimes import Array, KernelVerdict, RuntimeFailure, qdq_graph
+from rewrite.runtimes.kernel_match import match
+from rewrite.runtimes.onnxruntime_rules import why_broken, why_float
+from rewrite.runtimes.timing import milliseconds
+
+__all__ = ["LoadedOnnx", "OnnxRuntime", "run_with_outputs"]
+
+_PROVIDERS = ["CPUExecutionProvider"]
+_FATAL_ONLY = 4
+_INT8_KERNELS = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QGemm",
+        "QLinearConv",
+        "QLinearMatMul",
+    }
+)
+# Parts of ONNX Runtime's messages, and what the user can do about each.
+_HINTS = (
+    (
+        "does not match y_zero_point type",
+        "a known fault of ONNX Runtime with int8 activations at opset 21 and later: use uint8 "
+        "activations, opset 20, or put Q/DQ after Reshape and Transpose",
+    ),
+    (
+        "quantize_matmul.cc",
+        "MatMul's weight must be per tensor, or per channel along axis 1 of [K, N]",
+    ),
+    (
+        "quantize_linear_matmul.cc",
+        "MatMul's weight must be per tensor, or per channel along axis 1 of [K, N]",
+    ),
+    ("qlinearconv.cc", "Conv's weight must be per tensor, or per channel along axis 0"),
+    ("is under development", "export at an older opset; 17 to 21 are safe"),
+    ("Could not find an implementation", "this op or type has no CPU kernel: choose another type"),
+    ("File doesn't exist", "check the path"),
+)
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """The onnxruntime package, on the CPU."""
+
+    name: str = "onnxruntime"
+    version: str = onnxruntime.__version__
+
+    def available(self) -> bool:
+        """Say whether the runtime is installed; it is a hard dependency."""
+        return True
+
+    def load(self, path: str | Path, threads: int = 0) -> LoadedOnnx:
+        """Load a file at the level that users run by default (all optimizations)."""
+        return LoadedOnnx(Path(path), threads, _session(str(path), _options(threads)))
+
+
+@dataclass(frozen=True)
+class LoadedOnnx:
+    """One file in an inference session."""
+
+    path: Path
+    threads: int
+    session: onnxruntime.InferenceSession
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once; inputs and outputs go by the file's names."""
+        names = [output.name for output in self.session.get_outputs()]
+        return _run(self.session, names, feeds)
+
+    def latency(
+        self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None
+    ) -> list[float]:
+        """Return milliseconds of single runs, after a warm-up."""
+        self.run(feeds)
+        given = dict(feeds)
+        return milliseconds(lambda: self.session.run(None, given), repeats, seconds)
+
+    def kernels(self) -> list[KernelVerdict]:
+        """Return one verdict per compute node, read from the graph that the session runs."""
+        source = qdq_graph.read(self.path)
+        nodes = qdq_graph.compute_nodes(source)
+        found = match(nodes, list(optimized_graph(self.path, self.threads)))
+        return [_verdict(node, found.get(node)) for node in nodes]
+
+
+def optimized_graph(path: Path, threads: int = 0) -> ir.Graph:
+    """Return the graph that ONNX Runtime makes of a file, without its weights."""
+    with tempfile.TemporaryDirectory(prefix="rewrite-") as folder:
+        target = Path(folder) / "optimized.onnx"
+        options = _options(threads)
+        options.optimized_model_filepath = str(target)
+        # Weights go to a file of their own: past 2 GB the graph would not be readable otherwise.
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_file_name", "weights.bin"
+        )
+        _session(str(path), options)
+        return ir.load(target).graph
+
+
+def run_with_outputs(
+    path: str | Path,
+    feeds: Mapping[str, Array],
+    tensors: Sequence[str],
+    threads: int = 0,
+) -> dict[str, Array]:
+    """Run a file with internal tensors exposed, and return those.
+
+    An exposed uint8 output of a QuantizeLinear leaves the kernels as they are; an exposed float
+    tensor or an int8 one keeps the node that makes it in float.
+    """
+    path = Path(path)
+    model = onnx.load(path, load_external_data=False)
+    made = {name for node in model.graph.node for name in node.output if name}
+    present = {output.name for output in model.graph.output}
+    for name in tensors:
+        if name not in made | present:
+            raise RuntimeFailure(f"{path.name} has no internal tensor '{name}'", "see its nodes")
+        if name not in present:
+            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+            present.add(name)
+    options = _options(threads)
+    # A model from memory has no folder of its own to find its external weights in.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(path.resolve().parent)
+    )
+    session = _session(model.SerializeToString(), options)
+    return _run(session, list(tensors), feeds)
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _FATAL_ONLY
+    return options
+
+
+def _session(
+    model: str | bytes, options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=_PROVIDERS)
+    except Exception as error:
+        raise RuntimeFailure(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load the model: {_message(error)}",
+            _hint(str(error), "onnx.checker.check_model(path, full_check=True) may say more"),
+        ) from error
+
+
+def _run(
+    session: onnxruntime.InferenceSession, names: list[str], feeds: Mapping[str, Array]
+) -> dict[str, Array]:
+    try:
+        results = session.run(names, dict(feeds))
+    except Exception as error:
+        inputs = ", ".join(f"{i.name}: {i.type}{i.shape}" for i in session.get_inputs())
+        raise RuntimeFailure(
+            f"ONNX Runtime {onnxruntime.__version__} cannot run the model: {_message(error)}",
+            _hint(str(error), f"the model takes {inputs}"),
+        ) from error
+    return {name: np.asarray(value) for name, value in zip(names, results, strict=True)}
+
+
+def _message(error: Exception) -> str:
+    return str(error).splitlines()[0].removeprefix("[ONNXRuntimeError] : ")
+
+
+def _hint(message: str, otherwise: str) -> str:
+    return next((hint for part, hint in _HINTS if part in message), otherwise)
+
+
+def _verdict(node: ir.Node, kernel: ir.Node | None) -> KernelVerdict:
+    name = kernel.op_type if kernel is not None else ""
+    reason = qdq_graph.not_eligible(node)
+    eligible = not reason
+    fired = name in _INT8_KERNELS
+    if eligible:
+        reason = why_broken(node) if fired else why_float(node, name)
+    # A kernel that is chosen and then fails at run time computes nothing in int8.
+    fired = fired and not (eligible and reason)
+    return KernelVerdict(
+        qdq_graph.label(node), node.op_type, eligible, fired, name, "" if fired else reason
+    )
