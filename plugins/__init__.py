@@ -1,0 +1,62 @@
+"""The built-in plugin: passes, presets, targets and calibrators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib import resources
+
+from rewrite import Calibrator, Lowering, Pass, Preset, Target, hookimpl
+
+
+@hookimpl
+def rewrite_passes() -> Iterator[type[Pass]]:
+    """Yield the built-in passes."""
+    from rewrite_plugins.calibrate import Calibrate
+    from rewrite_plugins.expand_attention import ExpandAttention
+    from rewrite_plugins.fold_batch_norm import FoldBatchNorm
+    from rewrite_plugins.insert_quantizers import InsertQuantizers
+    from rewrite_plugins.lay_out_linear import LayOutLinear
+    from rewrite_plugins.remove_dead_code import RemoveDeadCode
+
+    yield from (
+        FoldBatchNorm,
+        RemoveDeadCode,
+        ExpandAttention,
+        InsertQuantizers,
+        Calibrate,
+        LayOutLinear,
+    )
+
+
+@hookimpl
+def rewrite_presets() -> Iterator[Preset]:
+    """Yield the built-in presets."""
+    from rewrite_plugins.presets import FLOAT, INT8
+
+    yield from (FLOAT, INT8)
+
+
+@hookimpl
+def rewrite_targets() -> Iterator[Target]:
+    """Yield every TOML file of the targets folder."""
+    folder = resources.files("rewrite_plugins") / "targets"
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".toml"):
+            yield Target.parse(file.read_text(encoding="utf-8"), file.name)
+
+
+@hookimpl
+def rewrite_calibrators() -> Iterator[type[Calibrator]]:
+    """Yield the built-in calibrators."""
+    from rewrite_plugins.calibrators.min_max import MinMax
+    from rewrite_plugins.calibrators.percentile import Percentile
+
+    yield from (MinMax, Percentile)
+
+
+@hookimpl
+def rewrite_lowerings() -> Iterable[Lowering]:
+    """Yield the built-in translations of single operators."""
+    from rewrite_plugins.lowerings import LOWERINGS
+
+    yield from LOWERINGS

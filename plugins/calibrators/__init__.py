@@ -1,0 +1,1 @@
+"""Calibrators: streaming estimators of a tensor's range, one per file."""

@@ -1,0 +1,22 @@
+"""The built-in presets."""
+
+from __future__ import annotations
+
+from rewrite import Preset
+
+FLOAT = Preset(
+    "float",
+    passes=("fold-batch-norm", "remove-dead-code"),
+    summary="Everything that is exact: the same numbers, faster.",
+)
+INT8 = Preset(
+    "int8",
+    passes=(
+        "fold-batch-norm",
+        "remove-dead-code",
+        "expand-attention",
+        "insert-quantizers",
+        "calibrate",
+    ),
+    summary="8-bit weights and activations where the target has kernels for them.",
+)

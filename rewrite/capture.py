@@ -1,0 +1,245 @@
+"""From an eager model to a Program: torch.export, then one canonicalising step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sysconfig
+import traceback
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.utils import _pytree as pytree
+
+from rewrite.canonical import canonicalise
+from rewrite.errors import CaptureError, first_line
+from rewrite.program import DynamicDim, Program, Signature
+
+
+def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Program:
+    """Capture a model in evaluation mode as a canonical Program.
+
+    Args:
+        model: the eager model.
+        inputs: a tuple of positional or a mapping of keyword example arguments.
+        dynamic_shapes: as `torch.export.export` takes it.
+
+    Raises:
+        CaptureError: when the model is in training mode, holds NaN or infinite weights, fails on
+            its example inputs, or branches on the data; names the user's line.
+    """
+    args, kwargs = split_inputs(inputs)
+    _check_model(model)
+    _check_runs(model, args, kwargs)
+    exported = _export(model, args, kwargs, dynamic_shapes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = exported.run_decompositions({}).module(check_guards=False)
+    program = _program(module, exported, args, kwargs)
+    canonicalise(program)
+    return program
+
+
+def split_inputs(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return (args, kwargs) for what a model file's `inputs()` gives."""
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    if isinstance(inputs, (tuple, list)):
+        return tuple(inputs), {}
+    return (inputs,), {}
+
+
+def _check_model(model: nn.Module) -> None:
+    if model.training:
+        raise CaptureError(
+            "the model is in training mode",
+            where=type(model).__name__,
+            hint="return model.eval() from model()",
+        )
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            if name.endswith(("mask", "bias_mask")) or not _is_parameter(model, name):
+                if not bool(torch.isnan(tensor).any()):
+                    continue
+            count = int((~torch.isfinite(tensor)).sum())
+            raise CaptureError(
+                f"weight '{name}' holds {count} NaN or infinite values of {tensor.numel()}",
+                where=type(model).__name__,
+                hint="the checkpoint is damaged or training diverged; load a sound one",
+            )
+
+
+def _is_parameter(model: nn.Module, name: str) -> bool:
+    return any(name == n for n, _ in model.named_parameters())
+
+
+def _check_runs(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    try:
+        with torch.no_grad():
+            model(*args, **kwargs)
+    except Exception as error:
+        raise CaptureError(
+            f"the model fails on its example inputs: {type(error).__name__}: {first_line(error)}",
+            where=user_frame(error),
+            hint="inputs() must return what the model's forward takes",
+        ) from error
+
+
+def _export(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
+) -> torch.export.ExportedProgram:
+    logging.getLogger("torch._export").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return torch.export.export(
+                model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
+            )
+    except Exception as error:
+        raise _explain(error) from error
+
+
+def _explain(error: Exception) -> CaptureError:
+    """Turn an error of torch.export into one that names the user's line."""
+    text = str(error)
+    kind = type(error).__name__
+    if "data-dependent" in text or "DataDependent" in kind:
+        return CaptureError(
+            "the model branches on the values of a tensor, which no graph can hold",
+            where=user_frame(error),
+            hint="use torch.where for values, or torch.cond for whole branches",
+        )
+    if "dynamic_shapes" in text or "Constraints violated" in text or "specialized" in text:
+        return CaptureError(
+            f"the dynamic shapes do not hold for this model: {_constraint(text)}",
+            where=user_frame(error),
+            hint="change dynamic_shapes, or give an example size other than 1 and the limits",
+        )
+    return CaptureError(
+        f"torch.export cannot capture the model: {kind}: {first_line(error)}",
+        where=user_frame(error),
+        hint="run with -v for the whole message of torch.export",
+    )
+
+
+def _constraint(text: str) -> str:
+    lines = [line.strip(" -") for line in text.splitlines() if line.strip().startswith("-")]
+    return lines[0] if lines else text.splitlines()[0]
+
+
+def user_frame(error: BaseException) -> str | None:
+    """Return `file:line: code` of the innermost frame outside torch and the standard library."""
+    paths = sysconfig.get_paths()
+    libraries = (paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"])
+    own = f"{Path(__file__).parent}{os.sep}"
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for link in reversed(chain):
+        found = [
+            f
+            for f in traceback.extract_tb(link.__traceback__)
+            if not f.filename.startswith((*libraries, own, "<"))
+        ]
+        if found:
+            frame = found[-1]
+            return f"{frame.filename}:{frame.lineno}: {(frame.line or '').strip()}"
+    return None
+
+
+def _program(
+    module: fx.GraphModule,
+    exported: torch.export.ExportedProgram,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Program:
+    placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
+    vals = (n.meta.get("val") for n in module.graph.nodes)
+    fake_mode = next(v.fake_mode for v in vals if isinstance(v, torch._subclasses.FakeTensor))
+    in_spec, out_spec = exported.call_spec.in_spec, exported.call_spec.out_spec
+    if in_spec is None or out_spec is None:
+        raise CaptureError("torch.export gave no calling convention")
+    with torch.no_grad():
+        sample = module(*args, **kwargs)
+    signature = Signature(
+        in_spec=in_spec,
+        out_spec=out_spec,
+        input_names=tuple(n.name for n in placeholders),
+        output_names=_output_names(sample),
+        dynamic=_dynamic_dims(placeholders, exported),
+    )
+    _share_tied_weights(module)
+    return Program(module, signature, (args, kwargs), fake_mode)
+
+
+def _output_names(sample: Any) -> tuple[str, ...]:
+    paths, _ = pytree.tree_flatten_with_path(sample)
+    names = []
+    for path, _ in paths:
+        parts = [str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path]
+        name = ".".join(parts)
+        names.append(f"output_{name}" if name.isdigit() else name or "output")
+    return tuple(names)
+
+
+def _dynamic_dims(
+    placeholders: list[fx.Node], exported: torch.export.ExportedProgram
+) -> dict[str, dict[int, DynamicDim]]:
+    """Name each symbolic input size: s0, s1 … in order of appearance."""
+    ranges = {str(symbol): limits for symbol, limits in exported.range_constraints.items()}
+    named: dict[str, DynamicDim] = {}
+    dynamic: dict[str, dict[int, DynamicDim]] = {}
+    for node in placeholders:
+        val = node.meta.get("val")
+        if not isinstance(val, torch.Tensor):
+            continue
+        for index, size in enumerate(val.shape):
+            text = str(size)
+            if isinstance(size, int) or not text.isidentifier():
+                continue
+            if text not in named:
+                limits = ranges.get(text)
+                named[text] = DynamicDim(f"s{len(named)}", *_limits(limits))
+            dynamic.setdefault(node.name, {})[index] = named[text]
+    return dynamic
+
+
+def _limits(limits: Any) -> tuple[int, int | None]:
+    if limits is None:
+        return 0, None
+    low = int(limits.lower)
+    try:
+        high = int(limits.upper)
+    except (TypeError, ValueError, OverflowError):
+        return low, None
+    return low, high if high < 2**31 else None
+
+
+def _share_tied_weights(module: fx.GraphModule) -> None:
+    """Let every use of one tensor read one name, so that a tie is visible."""
+    first: dict[tuple[Any, ...], fx.Node] = {}
+    for node in list(module.graph.nodes):
+        if node.op != "get_attr":
+            continue
+        tensor = _attribute(module, node.target)
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        key = (tensor.data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() == 0 or key not in first:
+            first[key] = node
+            continue
+        node.replace_all_uses_with(first[key])
+        module.graph.erase_node(node)
+
+
+def _attribute(module: nn.Module, name: str) -> Any:
+    owner: Any = module
+    for part in name.split("."):
+        owner = getattr(owner, part)
+    return owner

@@ -1,0 +1,161 @@
+"""Holding a pass to what it declares: exact, approximate within a bound, or lossy and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from rewrite.errors import CheckError
+from rewrite.interpret import run_float64
+from rewrite.passes import Pass
+from rewrite.program import DynamicDim, Program
+
+EXACT_RELATIVE_ERROR = 1e-10
+"""Float64 leaves ~1e-16 after honest algebra; anything near this bound is a different function."""
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two results are apart."""
+
+    max_abs: float
+    relative: float
+    """Largest difference over the largest reference value, worst output."""
+    sqnr_db: float
+    cosine: float
+
+
+def check_inputs(program: Program) -> list[Inputs]:
+    """Return the example inputs and, with dynamic dimensions, a draw of other sizes."""
+    first = program.example
+    second = second_draw(program)
+    return [first] if second is None else [first, second]
+
+
+def second_draw(program: Program) -> Inputs | None:
+    """Resize every dynamic dimension of the example inputs, so that baked-in sizes show.
+
+    Values are taken from the example (ids stay valid ids, masks stay masks), shifted by one.
+    """
+    sizes: dict[str, int] = {}
+    signature = program.signature
+    flat = signature.flatten_inputs(*program.example)
+    for name, value in zip(signature.input_names, flat, strict=True):
+        for index, dim in signature.dynamic.get(name, {}).items():
+            sizes.setdefault(dim.name, _other_size(value.shape[index], dim))
+    if not sizes:
+        return None
+    resized = [
+        _resize(value, {i: sizes[d.name] for i, d in signature.dynamic.get(name, {}).items()})
+        for name, value in zip(signature.input_names, flat, strict=True)
+    ]
+    args, kwargs = pytree.tree_unflatten(resized, signature.in_spec)
+    return args, kwargs
+
+
+def reference(program: Program, inputs: Iterable[Inputs]) -> list[list[Any]]:
+    """Compute the float64 outputs of a program, to compare a rewritten one against."""
+    return [run_float64(program, *each) for each in inputs]
+
+
+def check(pass_: Pass, before: list[list[Any]], after: list[list[Any]]) -> Difference:
+    """Compare float64 outputs and hold the pass to its equivalence class.
+
+    Raises:
+        CheckError: when an exact pass is off by more than 1e-10, an approximate one by more than
+            its bound, or any pass produces NaN where there was none.
+    """
+    pairs = [pair for b, a in zip(before, after, strict=True) for pair in _pairs(pass_, b, a)]
+    worst = difference(pairs)
+    if pass_.equivalence == "exact" and not worst.relative <= EXACT_RELATIVE_ERROR:
+        raise CheckError(
+            f"pass '{pass_.name}' claims to be exact, but its relative error in float64 is "
+            f"{worst.relative:.2e} (allowed: {EXACT_RELATIVE_ERROR:.0e})",
+            hint="this is a bug of the pass: leave it out, and report the model",
+        )
+    if pass_.equivalence == "approximate" and not worst.relative <= pass_.bound:
+        raise CheckError(
+            f"pass '{pass_.name}' promises a relative error under {pass_.bound:g}, "
+            f"but it is {worst.relative:.2e}",
+            hint="leave the pass out for this model",
+        )
+    return worst
+
+
+def difference(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Difference:
+    """Measure (reference, result) pairs together; infinities must sit in the same places."""
+    max_abs = relative = noise = signal = dot = left = right = 0.0
+    for expected, actual in pairs:
+        expected, actual = expected.detach().double().cpu(), actual.detach().double().cpu()
+        if expected.numel() == 0:
+            continue
+        finite = torch.isfinite(expected)
+        if not torch.equal(finite, torch.isfinite(actual)):
+            return Difference(float("inf"), float("inf"), float("-inf"), 0.0)
+        expected, actual = expected[finite], actual[finite]
+        if expected.numel() == 0:
+            continue
+        error = float((expected - actual).abs().max())
+        scale = float(expected.abs().max())
+        max_abs = max(max_abs, error)
+        relative = max(relative, error / scale if scale > 0 else error)
+        noise += float(((expected - actual) ** 2).sum())
+        signal += float((expected**2).sum())
+        dot += float((expected * actual).sum())
+        left += float((expected**2).sum())
+        right += float((actual**2).sum())
+    return Difference(max_abs, relative, decibel(signal, noise), _cosine(dot, left, right))
+
+
+def decibel(signal: float, noise: float) -> float:
+    """Return 10·log10(signal/noise), infinite without noise."""
+    if noise == 0:
+        return float("inf")
+    return float(10 * torch.log10(torch.tensor(max(signal, 1e-300) / noise, dtype=torch.float64)))
+
+
+def _cosine(dot: float, left: float, right: float) -> float:
+    return 1.0 if left == right == 0 else dot / max((left * right) ** 0.5, 1e-300)
+
+
+def _pairs(
+    pass_: Pass, before: list[Any], after: list[Any]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    pairs = []
+    for b, a in zip(before, after, strict=True):
+        if not isinstance(b, torch.Tensor):
+            continue
+        if not isinstance(a, torch.Tensor) or b.shape != a.shape:
+            found = tuple(a.shape) if isinstance(a, torch.Tensor) else type(a).__name__
+            raise CheckError(
+                f"pass '{pass_.name}' changed the shape of an output: {tuple(b.shape)} → {found}",
+                hint="this is a bug of the pass: leave it out, and report the model",
+            )
+        if b.dtype == torch.bool or not b.is_floating_point():
+            b, a = b.double(), a.double()
+        pairs.append((b, a))
+    return pairs
+
+
+def _other_size(size: int, dim: DynamicDim) -> int:
+    for candidate in (size + 1, size + 3, size - 1, size * 2):
+        if candidate >= max(dim.low, 2) and (dim.high is None or candidate <= dim.high):
+            return candidate
+    return size
+
+
+def _resize(value: Any, sizes: dict[int, int]) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    for index, size in sizes.items():
+        positions = (torch.arange(size, device=value.device) + 1) % value.shape[index]
+        if size <= value.shape[index]:
+            positions = torch.arange(size, device=value.device)
+        value = value.index_select(index, positions)
+    return value

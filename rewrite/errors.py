@@ -1,0 +1,64 @@
+"""Errors people see: what happened, where in their source, and a hint that mends it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RewriteError(Exception):
+    """A failure to tell the user about, in three lines and without a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  at: {self.where}")
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class CheckError(RewriteError):
+    """A check failed, so nothing was written (exit code 1)."""
+
+
+class CaptureError(RewriteError):
+    """The model could not be captured as a graph (exit code 1)."""
+
+
+class UsageError(RewriteError):
+    """The command, an option or a file it names is wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+class PluginError(RewriteError):
+    """A plugin that was asked for could not load, or broke its contract (exit code 3)."""
+
+    exit_code = 3
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UsageError:
+    """Return the error for a name nobody registered, with the nearest one as the hint."""
+    names = sorted(known)
+    near = nearest(name, names)
+    hint = f"did you mean '{near}'?" if near else f"known: {', '.join(names) or 'none'}"
+    return UsageError(f"unknown {kind} '{name}'", where=where, hint=hint)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `name` was probably meant to be."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)), None)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

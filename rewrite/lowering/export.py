@@ -1,0 +1,120 @@
+"""Translation of a program into an ONNX model held in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import fx
+
+from rewrite.errors import CheckError
+from rewrite.lowering.markers import marker_translations
+from rewrite.program import DynamicDim, Program
+
+
+def export_onnx(
+    program: Program, opset: int, translations: dict[Any, Callable[..., Any]]
+) -> ir.Model:
+    """Translate a program to ONNX.
+
+    Args:
+        program: canonical or legalized for a target.
+        opset: of the default domain; exported at 18 or higher, then converted if lower.
+        translations: ONNX translations by operator overload, over the exporter's own.
+
+    Raises:
+        CheckError: when an operator has no ONNX translation; names the operator and the line.
+    """
+    exported = reexport(program)
+    table = {**marker_translations(opset), **translations}
+    try:
+        with _quiet():
+            onnx_program = torch.onnx.export(
+                exported,
+                opset_version=opset,
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                custom_translation_table=table,
+            )
+    except Exception as error:
+        raise _explain(program, error) from error
+    if onnx_program is None:
+        raise CheckError("the ONNX exporter returned nothing")
+    return onnx_program.model
+
+
+def reexport(program: Program) -> torch.export.ExportedProgram:
+    """Export a program again, with flat inputs and outputs and its dynamic dimensions."""
+    twin = program.clone()
+    twin.graph.set_codegen(fx.graph.CodeGen())
+    module = fx.GraphModule(twin.module, twin.graph)
+    flat = program.signature.flatten_inputs(*program.example)
+    with warnings.catch_warnings(), _quiet(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return torch.export.export(
+            module, tuple(flat), dynamic_shapes=_dynamic_shapes(program, flat), strict=False
+        )
+
+
+def _dynamic_shapes(program: Program, flat: list[Any]) -> tuple[Any, ...]:
+    shapes: list[Any] = []
+    for name, value in zip(program.signature.input_names, flat, strict=True):
+        if not isinstance(value, torch.Tensor):
+            shapes.append(None)
+            continue
+        dims = program.signature.dynamic.get(name, {})
+        shapes.append({i: _dim(dim) for i, dim in dims.items()})
+    return tuple(shapes)
+
+
+def _dim(dim: DynamicDim) -> Any:
+    limits: dict[str, int] = {}
+    if dim.low > 1:
+        limits["min"] = dim.low
+    if dim.high is not None:
+        limits["max"] = dim.high
+    return torch.export.Dim.DYNAMIC(**limits)  # type: ignore[operator]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress lines off the terminal."""
+    names = ("torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir")
+    loggers = [logging.getLogger(n) for n in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _explain(program: Program, error: Exception) -> CheckError:
+    from rewrite.provenance import source_line
+
+    text = str(error)
+    for node in program.graph.nodes:
+        if node.op == "call_function" and f"%{node.name} " in text:
+            return CheckError(
+                f"no ONNX translation for '{node.target}': {_cause(error)}",
+                where=source_line(node) or None,
+                hint="add one with the hook rewrite_lowerings, or write the model without it",
+            )
+    return CheckError(f"the ONNX exporter failed: {_cause(error)}")
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -1,0 +1,103 @@
+"""The contract of a pass, and what it reports."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from torch import fx
+
+from rewrite.provenance import source_line
+
+if TYPE_CHECKING:
+    from rewrite.analyses import AnalysisCache
+    from rewrite.program import Program
+    from rewrite.target import Target
+
+Equivalence = Literal["exact", "approximate", "lossy"]
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A place where a pass could have fired and did not."""
+
+    rule: str
+    node: str
+    reason: str
+    where: str = ""
+    """The user's source line, as `file:line: code`, when the node has one."""
+
+    @classmethod
+    def of(cls, rule: str, node: fx.Node, reason: str) -> Rejection:
+        """Reject `node`, looking up the source line it came from."""
+        return cls(rule, node.name, reason, source_line(node))
+
+
+@dataclass(frozen=True)
+class RuleStatistics:
+    """How often a rule was tried and fired, and how long it took."""
+
+    rule: str
+    defined_at: str
+    tries: int
+    hits: int
+    seconds: float
+
+
+@dataclass
+class Outcome:
+    """What one run of a pass did."""
+
+    rewrites: int = 0
+    rejected: list[Rejection] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the user, such as why nothing was found."""
+    statistics: list[RuleStatistics] = field(default_factory=list)
+    measures: dict[str, Any] = field(default_factory=dict)
+    """Numbers a pass wants to keep in the ledger."""
+
+
+@dataclass
+class Context:
+    """What a pass may use besides the program."""
+
+    target: Target | None = None
+    calibration: Callable[[], Iterable[Any]] | None = None
+    """Return a fresh iterable of inputs, each a tuple or a dict as the model file's `inputs()`."""
+    device: str = "cpu"
+    seed: int = 0
+    progress: Callable[[str, int, int | None], None] = lambda label, done, total: None
+    """Called with (what is being done, steps done, steps in all or None)."""
+    analyses: AnalysisCache | None = None
+    plugin_options: dict[str, Any] = field(default_factory=dict)
+    calibrators: dict[str, Any] = field(default_factory=dict)
+    """Calibrator classes by name."""
+
+
+@dataclass(frozen=True)
+class Pass(ABC):
+    """One rewriting of a program. Subclasses are frozen dataclasses; fields are options."""
+
+    name: ClassVar[str]
+    equivalence: ClassVar[Equivalence]
+    bound: ClassVar[float] = 0.0
+    """For `approximate`: the relative error it promises to stay under."""
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Passes that must have run before this one."""
+    after: ClassVar[tuple[str, ...]] = ()
+    """Passes this one runs after, when both are asked for."""
+    before: ClassVar[tuple[str, ...]] = ()
+    """Passes this one runs before, when both are asked for."""
+    preserves: ClassVar[tuple[str, ...]] = ()
+    """Analyses that are still valid afterwards."""
+
+    @abstractmethod
+    def run(self, program: Program, context: Context) -> Outcome:
+        """Rewrite `program` through an Emitter and report what was done."""
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the pass's docstring."""
+        return (cls.__doc__ or "").strip().split("\n")[0]

@@ -1,0 +1,262 @@
+"""Declarative patterns over ATen argument names.
+
+What a pattern does not mention is a wildcard; the same name twice must bind the same value;
+`add` and `mul` match in either order. A match is a tree, its root the node that is replaced.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+
+from rewrite.schema import arguments
+
+aten = torch.ops.aten
+_COMMUTATIVE = frozenset({aten.add.Tensor, aten.mul.Tensor})
+_SCALED = frozenset({aten.add.Tensor, aten.sub.Tensor})
+
+Binding = dict[str, Any]
+
+
+class Pattern:
+    """Something a value in the graph may look like."""
+
+    def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
+        """Yield every extension of `binding` under which `value` fits."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Say in a few words what is expected."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Var(Pattern):
+    """Any node or constant, bound to a name."""
+
+    name: str
+
+    def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
+        """Bind the name, or compare with what it is bound to."""
+        if self.name not in binding:
+            yield {**binding, self.name: value}
+        elif binding[self.name] is value or _equal_constants(binding[self.name], value):
+            yield binding
+
+    def describe(self) -> str:
+        """Name the variable."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Weight(Pattern):
+    """A weight of the program, bound to a name."""
+
+    name: str
+
+    def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
+        """Accept `get_attr` nodes only."""
+        if isinstance(value, fx.Node) and value.op == "get_attr":
+            yield from Var(self.name).match(value, binding)
+
+    def describe(self) -> str:
+        """Say that it must be a weight."""
+        return "a weight"
+
+
+@dataclass(frozen=True)
+class Const(Pattern):
+    """A literal; floats compare with a relative tolerance of 1e-6, lists element by element.
+
+    A weight that holds one element counts as its value, since exporters lift scalars.
+    """
+
+    value: Any
+
+    def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
+        """Accept an equal literal."""
+        if _equal_constants(value, self.value):
+            yield binding
+
+    def describe(self) -> str:
+        """Show the literal."""
+        return str(self.value)
+
+
+@dataclass(frozen=True)
+class Maybe(Pattern):
+    """The given pattern, or None."""
+
+    inner: Pattern
+
+    def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
+        """Bind None to the inner pattern's names when the value is None."""
+        if value is None:
+            name = getattr(self.inner, "name", None)
+            yield {**binding, name: None} if name else binding
+            return
+        yield from self.inner.match(value, binding)
+
+    def describe(self) -> str:
+        """Add that it may be missing."""
+        return f"{self.inner.describe()} or none"
+
+
+@dataclass(frozen=True, init=False)
+class OneOf(Pattern):
+    """The first of several patterns that fits."""
+
+    options: tuple[Pattern, ...]
+
+    def __init__(self, *options: Pattern) -> None:
+        object.__setattr__(self, "options", options)
+
+    def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
+        """Try the options in order."""
+        for pattern in self.options:
+            yield from pattern.match(value, binding)
+
+    def describe(self) -> str:
+        """Join the options."""
+        return " or ".join(p.describe() for p in self.options)
+
+
+@dataclass(frozen=True, init=False)
+class Op(Pattern):
+    """A call of one of several operators, its arguments given by ATen name.
+
+    Args:
+        targets: overloads or overload packets, one or a tuple.
+        name: binds the node itself.
+        arguments: patterns or literals by argument name.
+    """
+
+    targets: tuple[Any, ...]
+    name: str | None = None
+    arguments: dict[str, Pattern] = field(default_factory=dict)
+
+    def __init__(self, targets: Any, name: str | None = None, /, **arguments: Any) -> None:
+        flat = targets if isinstance(targets, tuple) else (targets,)
+        object.__setattr__(self, "targets", tuple(_overloads(flat)))
+        object.__setattr__(self, "name", name)
+        patterns = {k: v if isinstance(v, Pattern) else Const(v) for k, v in arguments.items()}
+        object.__setattr__(self, "arguments", patterns)
+
+    def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
+        """Match the call, then its arguments in the order the pattern names them."""
+        if not isinstance(value, fx.Node) or value.op != "call_function":
+            return
+        if value.target not in self.targets:
+            return
+        bound = arguments(value)
+        if value.target in _SCALED and "alpha" not in self.arguments and bound["alpha"] != 1:
+            return
+        if self.name:
+            named = list(Var(self.name).match(value, binding))
+            if not named:
+                return
+            binding = named[0]
+        yield from self._match_arguments(bound, binding)
+        if value.target in _COMMUTATIVE and {"self", "other"} & set(self.arguments):
+            swapped = {**bound, "self": bound["other"], "other": bound["self"]}
+            yield from self._match_arguments(swapped, binding)
+
+    def _match_arguments(self, bound: dict[str, Any], binding: Binding) -> Iterator[Binding]:
+        def step(rest: list[tuple[str, Pattern]], current: Binding) -> Iterator[Binding]:
+            if not rest:
+                yield current
+                return
+            (name, pattern), *others = rest
+            if name not in bound:
+                return
+            for extended in pattern.match(bound[name], current):
+                yield from step(others, extended)
+
+        yield from step(list(self.arguments.items()), binding)
+
+    def describe(self) -> str:
+        """Name the operators."""
+        return " or ".join(dict.fromkeys(_operator_name(t) for t in self.targets))
+
+    def why_not(self, node: fx.Node) -> str:
+        """Say which argument of a call with the right operator does not fit."""
+        bound = arguments(node)
+        for name, pattern in self.arguments.items():
+            value = bound.get(name)
+            if next(pattern.match(value, {}), None) is not None:
+                continue
+            if isinstance(pattern, Op) and isinstance(value, fx.Node) and value.op == "call_function":
+                if value.target in pattern.targets:
+                    return pattern.why_not(value)
+            return f"its {name} is {_what(value)}, not {pattern.describe()}"
+        return "its arguments do not fit together"
+
+
+@dataclass(frozen=True)
+class Match:
+    """One place where a pattern fits."""
+
+    root: fx.Node
+    binding: Binding
+
+    def __getitem__(self, name: str) -> Any:
+        return self.binding[name]
+
+    def argument(self, name: str, argument_name: str) -> Any:
+        """Return an argument of a bound node by its ATen name."""
+        return arguments(self.binding[name])[argument_name]
+
+
+def find(pattern: Op, node: fx.Node) -> Match | None:
+    """Return the first match of a pattern rooted at `node`."""
+    for binding in pattern.match(node, {}):
+        return Match(node, binding)
+    return None
+
+
+def only_user(node: fx.Node) -> bool:
+    """Tell whether exactly one node reads `node`."""
+    return len(node.users) == 1
+
+
+def _overloads(targets: tuple[Any, ...]) -> Iterator[Any]:
+    for target in targets:
+        if isinstance(target, torch._ops.OpOverloadPacket):
+            for name in target.overloads():
+                yield getattr(target, name)
+        else:
+            yield target
+
+
+def _operator_name(target: Any) -> str:
+    schema = getattr(target, "_schema", None)
+    if schema is None:
+        return str(getattr(target, "__name__", target))
+    return str(schema.name).removeprefix("aten::")
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, fx.Node):
+        if value.op == "call_function":
+            return _operator_name(value.target)
+        return {"placeholder": "a graph input", "get_attr": "a weight"}.get(value.op, value.op)
+    return str(value)
+
+
+def _equal_constants(left: Any, right: Any) -> bool:
+    if isinstance(left, fx.Node) or isinstance(right, fx.Node):
+        return left is right
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(
+            _equal_constants(a, b) for a, b in zip(left, right, strict=True)
+        )
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        return math.isclose(left, right, rel_tol=1e-6)
+    return type(left) is type(right) and bool(left == right)

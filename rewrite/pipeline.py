@@ -1,0 +1,211 @@
+"""Running passes: order, isolation, checks and the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from rewrite import equivalence
+from rewrite.analyses import AnalysisCache
+from rewrite.descriptors import PassObserver
+from rewrite.errors import PluginError, RewriteError, UsageError
+from rewrite.options import option_values
+from rewrite.passes import Context, Outcome, Pass
+from rewrite.program import Program
+
+
+@dataclass
+class PassReport:
+    """What one pass did and how it was checked."""
+
+    pass_: Pass
+    outcome: Outcome
+    difference: equivalence.Difference | None
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `passes` in the command line's JSON."""
+        return {
+            "name": self.pass_.name,
+            "options": option_values(self.pass_),
+            "equivalence": self.pass_.equivalence,
+            "rewrites": self.outcome.rewrites,
+            "rejected": [vars(r) for r in self.outcome.rejected],
+            "notes": list(self.outcome.notes),
+            "error": None if self.difference is None else self.difference.relative,
+            "seconds": round(self.seconds, 4),
+            "measures": self.outcome.measures,
+        }
+
+
+@dataclass
+class PipelineResult:
+    """The rewritten program and one report per pass."""
+
+    program: Program
+    reports: list[PassReport] = field(default_factory=list)
+
+
+def order_passes(passes: Sequence[type[Pass]]) -> list[type[Pass]]:
+    """Order a set of passes by `requires`, `after` and `before`; ties keep the given order.
+
+    Raises:
+        UsageError: for a cycle, which it prints, or a requirement that is not in the set.
+    """
+    by_name = {p.name: p for p in passes}
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(by_name)
+    for p in passes:
+        for needed in p.requires:
+            if needed not in by_name:
+                raise UsageError(f"'{p.name}' requires '{needed}', which is not in the set")
+        graph.add_edges_from((n, p.name) for n in (*p.requires, *p.after) if n in by_name)
+        graph.add_edges_from((p.name, n) for n in p.before if n in by_name)
+    position = {name: i for i, name in enumerate(by_name)}
+    try:
+        names = list(nx.lexicographical_topological_sort(graph, key=lambda n: position[n]))
+    except nx.NetworkXUnfeasible:
+        cycle = [edge[0] for edge in nx.find_cycle(graph)]
+        raise UsageError(
+            f"passes ask for a circular order: {' → '.join([*cycle, cycle[0]])}",
+            hint="give the order by hand: --passes a,b,c",
+        ) from None
+    return [by_name[name] for name in names]
+
+
+def check_requirements(passes: Iterable[Pass], done: Iterable[str] = ()) -> None:
+    """Validate a list given by hand.
+
+    Raises:
+        UsageError: when a pass comes before one that it requires.
+    """
+    seen = list(done)
+    for p in passes:
+        missing = [n for n in p.requires if n not in seen]
+        if missing:
+            path = " → ".join([*missing, p.name])
+            raise UsageError(
+                f"'{p.name}' requires '{missing[0]}' before it: {path}",
+                hint=f"--passes {','.join([*missing, p.name])}",
+            )
+        seen.append(p.name)
+
+
+def run_passes(
+    program: Program,
+    passes: Sequence[Pass],
+    context: Context,
+    *,
+    observers: Sequence[PassObserver] = (),
+    origin: Callable[[str], str] = lambda name: "",
+    checked: bool = True,
+    on_report: Callable[[PassReport], None] = lambda report: None,
+) -> PipelineResult:
+    """Run passes in the given order, each on a copy that replaces the program only when it holds.
+
+    Args:
+        program: left untouched.
+        passes: in order; validated against their requirements, never reordered.
+        context: shared by all passes.
+        observers: told before and after each pass.
+        origin: returns the distribution a pass comes from, for error texts.
+        checked: compare outputs in float64 after each pass.
+        on_report: called after each pass.
+
+    Raises:
+        UsageError: for a violated requirement.
+        PluginError: when a pass raises.
+        CheckError: when a pass breaks its declared equivalence.
+    """
+    check_requirements(passes, [entry["pass"] for entry in program.ledger])
+    context.analyses = context.analyses or AnalysisCache()
+    result = PipelineResult(program)
+    inputs = equivalence.check_inputs(program) if checked else []
+    before = equivalence.reference(program, inputs)
+    for p in passes:
+        started = time.perf_counter()
+        for observer in observers:
+            observer.before_pass(p, result.program)
+        after_program, outcome = _run_one(p, result.program, context, origin)
+        changed = after_program.version != result.program.version
+        difference = None
+        if checked and changed:
+            after = _evaluate(p, after_program, inputs, origin)
+            difference = equivalence.check(p, before, after)
+            before = after
+        report = PassReport(p, outcome, difference, time.perf_counter() - started)
+        after_program.ledger.append(_ledger_entry(report, origin(p.name)))
+        context.analyses.after_pass(after_program, p.preserves if changed else _everything(context))
+        result.program = after_program
+        result.reports.append(report)
+        on_report(report)
+        for observer in observers:
+            observer.after_pass(p, result.program, outcome)
+    return result
+
+
+def _everything(context: Context) -> tuple[str, ...]:
+    return tuple(context.analyses._results) if context.analyses else ()
+
+
+def _run_one(
+    p: Pass, program: Program, context: Context, origin: Callable[[str], str]
+) -> tuple[Program, Outcome]:
+    twin = program.clone()
+    try:
+        outcome = p.run(twin, context)
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"run() returned {type(outcome).__name__}, not an Outcome")
+        twin.graph.lint()
+    except RewriteError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"pass '{p.name}'{_from(origin, p.name)} failed: {type(error).__name__}: {error}",
+            where=_raised_at(error),
+            hint="the program is as it was before this pass; leave it out, or report the bug",
+        ) from error
+    return twin, outcome
+
+
+def _evaluate(
+    p: Pass, program: Program, inputs: list[equivalence.Inputs], origin: Callable[[str], str]
+) -> list[list[Any]]:
+    try:
+        return equivalence.reference(program, inputs)
+    except Exception as error:
+        raise PluginError(
+            f"the program does not run after pass '{p.name}'{_from(origin, p.name)}: "
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            hint="a size may have been baked in; leave the pass out, and report the model",
+        ) from error
+
+
+def _from(origin: Callable[[str], str], name: str) -> str:
+    source = origin(name)
+    return f" (from {source})" if source else ""
+
+
+def _raised_at(error: BaseException) -> str | None:
+    import traceback
+
+    found = traceback.extract_tb(error.__traceback__)
+    return f"{found[-1].filename}:{found[-1].lineno}: {found[-1].line}" if found else None
+
+
+def _ledger_entry(report: PassReport, source: str) -> dict[str, Any]:
+    entry = report.as_json()
+    return {
+        "pass": entry["name"],
+        "from": source,
+        "options": entry["options"],
+        "equivalence": entry["equivalence"],
+        "rewrites": entry["rewrites"],
+        "rejected": len(entry["rejected"]),
+        "relative_error": entry["error"],
+        "measures": entry["measures"],
+    }

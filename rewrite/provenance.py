@@ -1,0 +1,56 @@
+"""Where a node comes from in the user's source."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import re
+import sysconfig
+from pathlib import Path
+
+from torch import fx
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in \S+)?')
+
+CARRIED = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "seq_nr")
+"""Entries of `Node.meta` that new nodes take over from the nodes they replace."""
+
+
+@functools.lru_cache(maxsize=1)
+def _library_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"]})
+
+
+def frames(node: fx.Node) -> list[tuple[str, int]]:
+    """Return the (file, line) frames recorded for a node, outermost first."""
+    trace = node.meta.get("stack_trace") or ""
+    return [(file, int(line)) for file, line in _FRAME.findall(trace)]
+
+
+def source_line(node: fx.Node) -> str:
+    """Return the innermost line that is the user's own, as `file:line: code`; '' if unknown."""
+    found = frames(node)
+    if not found:
+        return ""
+    own = [f for f in found if not f[0].startswith(_library_folders())]
+    file, line = (own or found)[-1]
+    code = linecache.getline(file, line).strip()
+    return f"{_short(file)}:{line}: {code}" if code else f"{_short(file)}:{line}"
+
+
+def module_path(node: fx.Node) -> str:
+    """Return the dotted path of the innermost module the node belongs to, '' at the root."""
+    stack = node.meta.get("nn_module_stack") or {}
+    for path, _ in reversed(list(stack.values())):
+        if isinstance(path, str) and not path.startswith("_empty"):
+            return path
+    return ""
+
+
+def _short(file: str) -> str:
+    path = Path(file)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,1 @@
+"""Quantization: specs, marker operators with ONNX arithmetic, and where they go."""

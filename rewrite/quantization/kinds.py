@@ -1,0 +1,93 @@
+"""Kinds of operators, the vocabulary in which targets state their rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from rewrite.schema import arguments
+
+aten = torch.ops.aten
+
+_KINDS: dict[Any, str] = {
+    aten.conv1d.default: "conv",
+    aten.conv2d.default: "conv",
+    aten.conv3d.default: "conv",
+    aten.conv_transpose1d.default: "conv-transpose",
+    aten.conv_transpose2d.input: "conv-transpose",
+    aten.conv_transpose3d.input: "conv-transpose",
+    aten.linear.default: "linear",
+    aten.matmul.default: "matmul",
+    aten.bmm.default: "matmul",
+    aten.add.Tensor: "add",
+    aten.mul.Tensor: "mul",
+    aten.cat.default: "concat",
+    aten.relu.default: "relu",
+    aten.clamp.default: "clip",
+    aten.clamp_min.default: "clip",
+    aten.hardtanh.default: "clip",
+    aten.relu6.default: "clip",
+    aten.sigmoid.default: "sigmoid",
+    aten.softmax.int: "softmax",
+    aten._softmax.default: "softmax",
+    aten.leaky_relu.default: "leaky-relu",
+    aten.max_pool1d.default: "max-pool",
+    aten.max_pool2d.default: "max-pool",
+    aten.max_pool3d.default: "max-pool",
+    aten.avg_pool1d.default: "average-pool",
+    aten.avg_pool2d.default: "average-pool",
+    aten.avg_pool3d.default: "average-pool",
+    aten.reshape.default: "layout",
+    aten.permute.default: "layout",
+    aten.transpose.int: "layout",
+    aten.squeeze.dim: "layout",
+    aten.squeeze.dims: "layout",
+    aten.unsqueeze.default: "layout",
+    aten.slice.Tensor: "layout",
+    aten.select.int: "layout",
+    aten.expand.default: "layout",
+    aten.flatten.using_ints: "layout",
+    aten.pixel_shuffle.default: "layout",
+}
+_ADAPTIVE = (
+    aten.adaptive_avg_pool1d.default,
+    aten.adaptive_avg_pool2d.default,
+    aten._adaptive_avg_pool2d.default,
+    aten.adaptive_avg_pool3d.default,
+)
+
+
+def kind(node: fx.Node) -> str:
+    """Return the kind of a call, '' for one no target has rules for."""
+    if node.op != "call_function":
+        return ""
+    if node.target is aten.mean.dim:
+        return "global-average-pool" if _covers_space(node) else ""
+    if node.target in _ADAPTIVE:
+        sizes = arguments(node)["output_size"]
+        return "global-average-pool" if all(s == 1 for s in sizes) else ""
+    return _KINDS.get(node.target, "")
+
+
+def _covers_space(node: fx.Node) -> bool:
+    """Tell whether a mean runs over all dimensions of [N, C, …] behind the channels."""
+    bound = arguments(node)
+    rank = bound["self"].meta["val"].dim()
+    dims = {d % rank for d in bound["dim"] or ()}
+    return rank >= 3 and dims == set(range(2, rank))
+
+
+def input_names(node: fx.Node) -> list[str]:
+    """Return the ATen names of the tensor arguments of a call that are nodes."""
+    return [
+        name
+        for name, value in arguments(node).items()
+        if isinstance(value, fx.Node) and isinstance(value.meta.get("val"), torch.Tensor)
+    ]
+
+
+def is_weight(value: Any) -> bool:
+    """Tell whether a value is a weight of the program."""
+    return isinstance(value, fx.Node) and value.op == "get_attr"

@@ -1,0 +1,100 @@
+"""What one quantized tensor looks like, and the scale that fits a range into it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rewrite.errors import UsageError, unknown
+
+DTYPES = {
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "int16": torch.int16,
+    "uint16": torch.uint16,
+    "int32": torch.int32,
+}
+MIN_SCALE = float(torch.finfo(torch.float32).tiny)
+"""Scales stay normal numbers: runtimes flush denormals to zero and divide by them."""
+
+
+@dataclass(frozen=True)
+class QuantSpec:
+    """One way to quantize a tensor: q = saturate(round(x / scale) + zero_point).
+
+    Rounding is half to even, saturation to [qmin, qmax], as ONNX QuantizeLinear.
+    """
+
+    name: str
+    dtype: str = "uint8"
+    qmin: int = 0
+    qmax: int = 255
+    symmetric: bool = False
+    """Zero point in the middle of the type: 0 for signed, half the range for unsigned."""
+    per_channel: bool = False
+    scale: float | None = None
+    """A fixed scale, for tensors whose range is known beforehand (softmax)."""
+    zero_point: int = 0
+    """Zero point that goes with a fixed scale."""
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The integer type that holds the values."""
+        return DTYPES[self.dtype]
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the scale needs no calibration."""
+        return self.scale is not None
+
+    @classmethod
+    def from_data(cls, name: str, data: dict[str, Any], source: str) -> QuantSpec:
+        """Read a spec from a TOML table."""
+        keys = {f.name.replace("_", "-") for f in dataclasses.fields(cls)} - {"name"}
+        for key in data:
+            if key not in keys | {"range"}:
+                raise unknown(f"key of [spec.{name}]", key, keys | {"range"}, where=source)
+        dtype = data.get("dtype", "uint8")
+        if dtype not in DTYPES:
+            raise unknown("quantized dtype", dtype, DTYPES, where=source)
+        info = torch.iinfo(DTYPES[dtype])
+        low, high = data.get("range", (info.min, info.max))
+        if not info.min <= low < high <= info.max:
+            raise UsageError(f"range [{low}, {high}] does not fit {dtype}", where=source)
+        return cls(
+            name=name,
+            dtype=dtype,
+            qmin=low,
+            qmax=high,
+            symmetric=bool(data.get("symmetric", False)),
+            per_channel=bool(data.get("per-channel", False)),
+            scale=data.get("scale"),
+            zero_point=data.get("zero-point", 0),
+        )
+
+    def parameters(
+        self, low: torch.Tensor, high: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (scale, zero_point) that represent [low, high], zero always exactly.
+
+        Args:
+            low: smallest values, float, any shape.
+            high: largest values, same shape.
+        """
+        low = torch.minimum(low.double(), torch.zeros(()).double())
+        high = torch.maximum(high.double(), torch.zeros(()).double())
+        middle = 0 if self.qmin < 0 else (self.qmin + self.qmax + 1) // 2
+        if self.symmetric:
+            steps = torch.tensor(float(min(self.qmax - middle, middle - self.qmin)))
+            scale = torch.maximum(high, -low) / steps
+            zero_point = torch.full_like(scale, float(middle))
+        else:
+            scale = (high - low) / (self.qmax - self.qmin)
+            safe = torch.where(scale > 0, scale, torch.ones_like(scale))
+            zero_point = (self.qmin - low / safe).round().clamp(self.qmin, self.qmax)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale)).float()
+        scale = scale.clamp(min=MIN_SCALE)
+        return scale, zero_point.to(self.torch_dtype)

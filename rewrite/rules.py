@@ -1,0 +1,182 @@
+"""Rules, and the driver that applies them to a bounded fixed point."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import fx
+
+from rewrite.emitter import Emitter
+from rewrite.errors import RewriteError
+from rewrite.passes import Context, Outcome, Pass, Rejection, RuleStatistics
+from rewrite.pattern import Match, Op, find
+
+if TYPE_CHECKING:
+    from rewrite.program import Program
+
+_REWRITES_PER_NODE = 16
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Why a match must not be rewritten, and the node that says so."""
+
+    reason: str
+    node: fx.Node | None = None
+
+
+class Rule(ABC):
+    """A rewriting of one shape: `pattern` says the shape, `check` when not, `rewrite` the new one.
+
+    The docstring of a subclass is its algebra: left side = right side.
+    """
+
+    pattern: ClassVar[Op]
+    report_misses: ClassVar[bool] = True
+    """Whether a root operator that does not fit the pattern is worth a reason."""
+
+    @property
+    def name(self) -> str:
+        """The class name in kebab case."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    @property
+    def defined_at(self) -> str:
+        """The file and line of the class."""
+        file = inspect.getsourcefile(type(self)) or "?"
+        return f"{Path(file).name}:{inspect.getsourcelines(type(self))[1]}"
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Return a reason not to rewrite this match, or None when it is legal."""
+        return None
+
+    @abstractmethod
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the right side and return the node that replaces `match.root`. Never declines."""
+
+
+@dataclass
+class _Tally:
+    rule: Rule
+    tries: int = 0
+    hits: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Drive:
+    """One run of a set of rules over one program."""
+
+    program: Program
+    emit: Emitter
+    by_root: dict[Any, list[_Tally]]
+    queue: deque[fx.Node]
+    queued: set[fx.Node]
+    rejected: dict[tuple[str, str], Rejection] = field(default_factory=dict)
+    rewrites: int = 0
+
+    def visit(self, node: fx.Node) -> None:
+        misses: list[tuple[Rule, str]] = []
+        for tally in self.by_root.get(node.target, ()):
+            started = time.perf_counter()
+            fired, miss = self._try(tally, node)
+            tally.seconds += time.perf_counter() - started
+            if fired:
+                return
+            if miss:
+                misses.append((tally.rule, miss))
+        if misses and not any(key[1] == node.name for key in self.rejected):
+            rule, reason = misses[0]
+            self.rejected[rule.name, node.name] = Rejection.of(rule.name, node, reason)
+
+    def _try(self, tally: _Tally, node: fx.Node) -> tuple[bool, str]:
+        rule = tally.rule
+        tally.tries += 1
+        match = find(rule.pattern, node)
+        if match is None:
+            return False, rule.pattern.why_not(node) if rule.report_misses else ""
+        verdict = rule.check(match, self.program)
+        if verdict is not None:
+            reject = verdict if isinstance(verdict, Reject) else Reject(verdict)
+            rejection = Rejection.of(rule.name, reject.node or node, reject.reason)
+            self.rejected[rule.name, node.name] = rejection
+            return False, ""
+        self._rewrite(rule, match)
+        tally.hits += 1
+        return True, ""
+
+    def _rewrite(self, rule: Rule, match: Match) -> None:
+        self.emit.created.clear()
+        for key in [k for k in self.rejected if k[1] == match.root.name]:
+            del self.rejected[key]
+        users = list(match.root.users)
+        new = rule.rewrite(match, self.emit)
+        if new is not match.root:
+            self.emit.replace(match.root, new)
+        self.rewrites += 1
+        for candidate in [*self.emit.created, new, *users]:
+            self.push(candidate)
+
+    def push(self, node: fx.Node) -> None:
+        if node.op == "call_function" and node not in self.queued:
+            self.queue.append(node)
+            self.queued.add(node)
+
+
+def apply_rules(program: Program, rules: Iterable[Rule]) -> Outcome:
+    """Apply rules until none fires, indexed by the operator at their root.
+
+    Raises:
+        RewriteError: when the rules keep firing (16 rewrites per node on average).
+    """
+    tallies = [_Tally(rule) for rule in rules]
+    by_root: dict[Any, list[_Tally]] = {}
+    for tally in tallies:
+        for target in tally.rule.pattern.targets:
+            by_root.setdefault(target, []).append(tally)
+    nodes = [n for n in program.graph.nodes if n.op == "call_function"]
+    drive = _Drive(program, Emitter(program), by_root, deque(nodes), set(nodes))
+    limit = _REWRITES_PER_NODE * max(len(nodes), 8)
+    while drive.queue:
+        node = drive.queue.popleft()
+        drive.queued.discard(node)
+        if not node._erased:
+            drive.visit(node)
+        if drive.rewrites > limit:
+            busiest = max(tallies, key=lambda t: t.hits)
+            raise RewriteError(
+                f"rule '{busiest.rule.name}' fired {busiest.hits} times without an end",
+                where=busiest.rule.defined_at,
+                hint="its right side must not match its left side again",
+            )
+    alive = {n.name for n in program.graph.nodes}
+    rejected = [r for (_, root), r in drive.rejected.items() if root in alive]
+    statistics = [
+        RuleStatistics(t.rule.name, t.rule.defined_at, t.tries, t.hits, t.seconds) for t in tallies
+    ]
+    return Outcome(drive.rewrites, rejected, statistics=statistics)
+
+
+@dataclass(frozen=True)
+class RulePass(Pass):
+    """A pass that is a set of rules."""
+
+    @abstractmethod
+    def rules(self) -> list[Rule]:
+        """Return the rules, in order of preference at the same root operator."""
+
+    def run(self, program: Program, context: Context) -> Outcome:
+        """Apply the rules; say so when nothing in the program has their root operator."""
+        outcome = apply_rules(program, self.rules())
+        if not outcome.rewrites and not outcome.rejected:
+            roots = " or ".join(dict.fromkeys(r.pattern.describe() for r in self.rules()))
+            outcome.notes.append(f"the program has no {roots}")
+        return outcome
