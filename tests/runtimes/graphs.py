@@ -12,6 +12,10 @@ U8 = np.uint8
 S8 = np.int8
 
 
+def channel_scales(size: int) -> np.ndarray:
+    return (0.01 * (1 + np.arange(size) % 4 / 8)).astype(np.float32)
+
+
 class Graph:
     """Collects nodes and initializers; `save` checks and writes the file."""
 
@@ -72,15 +76,16 @@ class Graph:
         values = self.random.integers(low, 100, shape).astype(dtype)
         if axis is None:
             return self.dequantize(self.const(name, values), 0.01, zero_point, dtype)
-        scale = np.full(shape[axis], 0.01, np.float32)
+        scale = channel_scales(shape[axis])
         points = np.full(shape[axis], zero_point, dtype)
         return self.dequantize(self.const(name, values), scale, points, dtype, axis)
 
-    def bias(self, name: str, size: int, scale=0.05 * 0.01, axis=None) -> str:
+    def bias(self, name: str, size: int, axis=None, factor: float = 1.0) -> str:
+        """Add an int32 bias that fits an input scale of 0.05 and a weight of this builder."""
         values = self.random.integers(-500, 500, size).astype(np.int32)
         if axis is None:
-            return self.dequantize(self.const(name, values), scale, 0, np.int32)
-        scales = np.full(size, scale, np.float32)
+            return self.dequantize(self.const(name, values), 0.0005 * factor, 0, np.int32)
+        scales = channel_scales(size) * np.float32(0.05 * factor)
         return self.dequantize(self.const(name, values), scales, np.zeros(size), np.int32, 0)
 
     def conv(self, x: str, cin: int, cout: int, name: str, kernel: int = 3, **attributes) -> str:
@@ -133,7 +138,9 @@ def conv_residual_block(opset: int = 17) -> Graph:
     y = g.qdq(g.op("Relu", g.op("Add", y, x)), zero_point=0)
     y = g.op("Flatten", g.op("GlobalAveragePool", y))
     y = g.qdq(y, zero_point=0)
-    g.output(g.op("Gemm", y, g.weight("fc_w", [8, 10], axis=1), g.bias("fc_b", 10), name="fc"))
+    g.output(
+        g.op("Gemm", y, g.weight("fc_w", [8, 10], axis=1), g.bias("fc_b", 10, axis=0), name="fc")
+    )
     return g
 
 

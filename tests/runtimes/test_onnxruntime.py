@@ -168,7 +168,7 @@ def test_signed_fan_out_spares_a_gemm_with_float_output(verdicts):
 @pytest.mark.parametrize(("factor", "fires"), [(1.0, True), (1.2, False)])
 def test_conv_bias_scale(verdicts, factor, fires):
     g, x = image()
-    bias = g.bias("b", 8, 0.05 * 0.01 * factor, axis=0)
+    bias = g.bias("b", 8, axis=0, factor=factor)
     g.output(g.qdq(g.op("Conv", x, g.weight("w", [8, 4, 3, 3], 0), bias, name="c")))
     check(verdicts(g)["c"], reason=None if fires else "the bias' scale is off by 20%")
 

@@ -1,0 +1,188 @@
+"""OpenVINO on the CPU; optional, so the package is imported only when a model is loaded."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from rewrite.runtimes import Array, KernelVerdict, RuntimeFailure, qdq_graph
+from rewrite.runtimes.openvino_rules import why_float
+from rewrite.runtimes.timing import milliseconds
+
+__all__ = ["LoadedOpenVino", "OpenVino"]
+
+_COMPUTE_LAYERS = frozenset(
+    {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "Subgraph"}
+)
+# What OpenVINO adds to a name as it takes a node apart.
+_SUFFIX = re.compile(r"(/WithoutBiases|/Dequantization(Subtract|Multiply)|_original)$")
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    """The openvino package, on the CPU."""
+
+    name: str = "openvino"
+    precision: str = "f32"
+    """What float layers compute in. OpenVINO's own default is bf16 where the CPU has it, and then
+    a comparison with the float model measures bf16 besides the quantization; "" leaves it so."""
+
+    @property
+    def version(self) -> str:
+        """The installed version; empty if it is not installed."""
+        return importlib.metadata.version("openvino") if self.available() else ""
+
+    def available(self) -> bool:
+        """Say whether the runtime is installed."""
+        return importlib.util.find_spec("openvino") is not None
+
+    def load(self, path: str | Path, threads: int = 0) -> LoadedOpenVino:
+        """Compile a file for the CPU, tuned for the latency of one request."""
+        if not self.available():
+            hint = "pip install 'rewrite-compiler[openvino]'"
+            raise RuntimeFailure("OpenVINO is not installed", hint)
+        if not Path(path).is_file():
+            raise RuntimeFailure(f"there is no file {path}", "check the path")
+        import openvino
+
+        config: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = threads
+        if self.precision:
+            config["INFERENCE_PRECISION_HINT"] = self.precision
+        try:
+            compiled = openvino.Core().compile_model(str(path), "CPU", config)
+        except Exception as error:
+            what = f"OpenVINO {self.version} cannot compile the model: {_message(error)}"
+            hint = "onnx.checker.check_model(path, full_check=True) may say more"
+            raise RuntimeFailure(what, hint) from error
+        graph = qdq_graph.read(path).graph
+        inputs, outputs = ([str(v.name) for v in side] for side in (graph.inputs, graph.outputs))
+        return LoadedOpenVino(
+            Path(path), compiled, compiled.create_infer_request(), tuple(inputs), tuple(outputs)
+        )
+
+
+@dataclass(frozen=True)
+class LoadedOpenVino:
+    """One file, compiled."""
+
+    path: Path
+    compiled: Any
+    request: Any
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once; inputs and outputs go by the file's names."""
+        self._infer(self._checked(feeds))
+        # By position: OpenVINO may know one tensor under several names.
+        return {
+            name: np.array(self.request.get_output_tensor(index).data)
+            for index, name in enumerate(self.outputs)
+        }
+
+    def latency(
+        self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None
+    ) -> list[float]:
+        """Return milliseconds of single runs, after a warm-up."""
+        given = self._checked(feeds)
+        self._infer(given)
+        return milliseconds(lambda: self.request.infer(given), repeats, seconds)
+
+    def kernels(self) -> list[KernelVerdict]:
+        """Return one verdict per compute node, read from the graph that the plugin executes.
+
+        OpenVINO reports one precision for an attention it compiles as a whole (`Subgraph`): that
+        of its first input.
+        """
+        layers: dict[str, str] = {}
+        for names, kernel in _layers(self.compiled.get_runtime_model()):
+            for name in names:
+                layers.setdefault(name, kernel)
+        nodes = qdq_graph.compute_nodes(qdq_graph.read(self.path))
+        return [_verdict(node, layers) for node in nodes]
+
+    def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Refuse what OpenVINO lets pass: missing inputs and wrong shapes read stale memory."""
+        from openvino import PartialShape
+
+        wrong = set(feeds).symmetric_difference(self.inputs)
+        if wrong:
+            what = f"OpenVINO cannot run the model: missing or unknown input {sorted(wrong)}"
+            raise RuntimeFailure(what, self._signature())
+        # An input that nothing reads has no port.
+        ports = {name: port for port in self.compiled.inputs for name in port.get_names()}
+        kept = {name: value for name, value in feeds.items() if name in ports}
+        for name, value in kept.items():
+            if not ports[name].partial_shape.compatible(PartialShape(list(value.shape))):
+                what = f"OpenVINO cannot run the model: input '{name}' has shape {value.shape}"
+                raise RuntimeFailure(what, self._signature())
+        return kept
+
+    def _infer(self, feeds: dict[str, Array]) -> None:
+        try:
+            self.request.infer(feeds)
+        except Exception as error:
+            what = f"OpenVINO cannot run the model: {_message(error)}"
+            raise RuntimeFailure(what, self._signature()) from error
+
+    def _signature(self) -> str:
+        ports = self.compiled.inputs
+        types = [f"{p.element_type.get_type_name()}{p.partial_shape}" for p in ports]
+        named = [f"{p.get_any_name()}: {t}" for p, t in zip(ports, types, strict=True)]
+        return f"the model takes {', '.join(named)}"
+
+
+def _layers(model: Any) -> Iterator[tuple[set[str], str]]:
+    """Yield, per executed layer that computes, the names that went into it and its kernel."""
+    for operation in model.get_ordered_ops():
+        info = operation.get_rt_info()
+        kind = _info(info, "layerType")
+        if kind not in _COMPUTE_LAYERS:
+            continue
+        names = {operation.get_friendly_name(), *_info(info, "originalLayersNames").split(",")}
+        # Older releases call it execType.
+        detail = _info(info, "primitiveType") or _info(info, "execType")
+        yield {spelling for name in names for spelling in _spellings(name)}, f"{kind}:{detail}"
+
+
+def _info(info: Any, key: str) -> str:
+    if key not in info:
+        return ""
+    return str(getattr(info[key], "value", info[key]))
+
+
+def _spellings(name: str) -> Iterator[str]:
+    previous = None
+    while name != previous:
+        yield name
+        previous, name = name, _SUFFIX.sub("", name)
+
+
+def _verdict(node: ir.Node, layers: dict[str, str]) -> KernelVerdict:
+    # A node without a Q behind it may take the name of its output.
+    names = [name for name in (node.name, node.outputs[0].name) if name]
+    kernel = next((layers[name] for name in names if name in layers), "")
+    reason = qdq_graph.not_eligible(node)
+    # Not runtimePrecision: a weight-only layer calls itself i8 there and computes in float.
+    fired = not reason and kernel.lower().endswith("_i8")
+    if not reason and not fired:
+        reason = why_float(node, kernel)
+    return KernelVerdict(
+        qdq_graph.label(node), node.op_type, not qdq_graph.not_eligible(node), fired, kernel, reason
+    )
+
+
+def _message(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (told or lines or [type(error).__name__])[0]

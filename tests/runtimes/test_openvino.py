@@ -1,0 +1,172 @@
+"""Where int8 kernels of OpenVINO fire, and the reason given where they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rewrite.runtimes import RuntimeFailure, get_runtime
+
+from .graphs import S8, U8, Graph, conv_residual_block, transformer_block
+
+openvino = pytest.importorskip("openvino")
+pytestmark = pytest.mark.skipif(
+    "INT8" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+    reason="OpenVINO has no int8 kernels for this CPU",
+)
+
+# Two runtimes round differently by at most a level here and there.
+SAME_FUNCTION_COSINE = 0.999
+
+
+@pytest.fixture
+def ov(verdicts):
+    return lambda graph, **dims: verdicts(graph, "openvino", **dims)
+
+
+def image(**qdq) -> tuple[Graph, str]:
+    graph = Graph()
+    return graph, graph.qdq(graph.input("x", ["N", 4, 8, 8]), **qdq)
+
+
+def check(verdict, layer: str, reason: str | None = None) -> None:
+    assert verdict.eligible
+    assert verdict.fired is (reason is None), verdict
+    assert verdict.kernel.startswith(f"{layer}:")
+    assert (reason or "") in verdict.reason
+    assert bool(verdict.reason) is not verdict.fired
+
+
+def test_residual_block_of_the_portable_recipe(ov):
+    found = ov(conv_residual_block())
+    check(found["c1"], "Convolution")
+    check(found["c2"], "Convolution")
+    check(found["fc"], "FullyConnected")
+
+
+@pytest.mark.parametrize("opset", [17, 20, 21])
+@pytest.mark.parametrize("named", [True, False])
+def test_transformer_block_of_the_portable_recipe(ov, opset, named):
+    g = transformer_block(opset)
+    if not named:
+        for node in g.nodes:
+            node.name = ""
+    found = ov(g)
+    suffix = "" if named else "_out"
+    for name in ("q", "k", "v", "proj", "up", "down"):
+        check(found[name + suffix], "FullyConnected")
+    # Whether attention becomes one kernel depends on the CPU; that it is int8 does not.
+    for name in ("qk", "pv"):
+        assert found[name + suffix].fired, found[name + suffix]
+
+
+@pytest.mark.parametrize("block", [conv_residual_block, transformer_block])
+def test_both_runtimes_compute_the_same(tmp_path, block):
+    g = block()
+    path, feeds = g.save(tmp_path / "m.onnx"), g.feeds(N=3)
+    a, b = (get_runtime(n).load(path, threads=1).run(feeds) for n in ("onnxruntime", "openvino"))
+    assert list(a) == list(b) == g.outputs
+    for name in g.outputs:
+        x, y = a[name].ravel(), b[name].ravel()
+        assert x @ y / np.sqrt((x @ x) * (y @ y)) > SAME_FUNCTION_COSINE
+
+
+def test_conv_needs_no_quantize_after_it(ov):
+    g, x = image()
+    g.output(g.op("Sigmoid", g.conv(x, 4, 8, "c")))
+    check(ov(g)["c"], "Convolution")
+
+
+def test_linear_with_float_bias_and_gelu(ov):
+    g = Graph()
+    x = g.qdq(g.input("x", ["N", "S", 16]))
+    y = g.op("MatMul", x, g.weight("w", [16, 32], axis=1), name="m")
+    y = g.op("Add", y, g.floats("b", [32]))
+    g.output(g.op("Mul", y, g.op("Sigmoid", y)))
+    check(ov(g)["m"], "FullyConnected")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "zero_point", "reason"),
+    [(U8, 128, "weight is uint8"), (S8, 3, "weight has a zero point")],
+)
+def test_conv_with_a_weight_that_is_not_symmetric(ov, dtype, zero_point, reason):
+    g, x = image()
+    w = g.weight("w", [8, 4, 3, 3], dtype=dtype, zero_point=zero_point)
+    g.output(g.qdq(g.op("Conv", x, w, name="c")))
+    check(ov(g)["c"], "Convolution", reason=reason)
+
+
+def test_conv_weight_per_channel_along_the_input(ov):
+    g, x = image()
+    g.output(g.op("Conv", x, g.weight("w", [8, 4, 3, 3], axis=1), name="c"))
+    check(ov(g)["c"], "Convolution", reason="per-channel along axis 1")
+
+
+def test_matmul_weight_per_channel_along_the_input(ov):
+    g = Graph()
+    x = g.qdq(g.input("x", ["N", 16]))
+    g.output(g.op("MatMul", x, g.weight("w", [16, 32], axis=0), name="m"))
+    check(ov(g)["m"], "FullyConnected", reason="only the output axis, 1 here, works")
+
+
+@pytest.mark.parametrize(
+    ("zero_point", "reason"), [(0, None), (128, "activation has zero point 128")]
+)
+def test_conv_transpose(ov, zero_point, reason):
+    g, x = image(zero_point=zero_point)
+    w = g.weight("w", [4, 8, 2, 2])
+    g.output(g.qdq(g.op("ConvTranspose", x, w, name="c", strides=[2, 2])))
+    check(ov(g)["c"], "Deconvolution", reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        ((U8, 0), (S8, 0), None),
+        ((S8, 0), (S8, 0), None),
+        ((U8, 0), (U8, 128), None),
+        ((U8, 128), (S8, 0), "input A has zero point 128"),
+        ((S8, 0), (U8, 0), "input B is UINT8 with zero point 0"),
+    ],
+)
+def test_matmul_of_two_activations(ov, a, b, reason):
+    g = Graph()
+    left, right = (
+        g.qdq(g.input(name, ["N", 2, *shape]), dtype=dtype, zero_point=zero_point)
+        for name, (dtype, zero_point), shape in (("a", a, ["S", 16]), ("b", b, [16, "S"]))
+    )
+    g.output(g.op("MatMul", left, right, name="m"))
+    check(ov(g)["m"], "MatMul", reason=reason)
+
+
+def test_weight_only_is_not_int8(ov):
+    g = Graph()
+    g.output(g.op("MatMul", g.input("x", ["N", 16]), g.weight("w", [16, 32]), name="m"))
+    verdict = ov(g)["m"]
+    assert not verdict.eligible and not verdict.fired
+    assert verdict.reason.startswith("input A is not quantized")
+
+
+def test_wrong_feeds_are_explained(tmp_path):
+    g, x = image()
+    g.output(g.conv(x, 4, 8, "c"))
+    loaded = get_runtime("openvino").load(g.save(tmp_path / "m.onnx"), threads=1)
+    loaded.run(g.feeds(N=1))
+    with pytest.raises(RuntimeFailure, match=r"the model takes x: f32"):
+        loaded.run({})
+    with pytest.raises(RuntimeFailure, match=r"the model takes x: f32"):
+        loaded.run({"x": np.zeros((1, 5, 8, 8), np.float32)})
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(RuntimeFailure, match="check the path"):
+        get_runtime("openvino").load(tmp_path / "nothing.onnx")
+
+
+def test_latency(tmp_path):
+    g, x = image()
+    g.output(g.conv(x, 4, 8, "c"))
+    loaded = get_runtime("openvino").load(g.save(tmp_path / "m.onnx"), threads=1)
+    times = loaded.latency(g.feeds(N=2), repeats=5)
+    assert len(times) == 5 and min(times) > 0
