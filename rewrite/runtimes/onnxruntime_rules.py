@@ -162,8 +162,12 @@ def _fan_out(quantize: ir.Node, path: tuple[ir.Node, ...]) -> int:
     count = int(output.is_graph_output())
     for reader in qdq.readers(output):
         is_dq = reader.op_type == "DequantizeLinear"
-        count += max(1, len(qdq.readers(reader.outputs[0]))) if is_dq else 1
-    return max([count, *(len(qdq.readers(op.outputs[0])) for op in path)])
+        count += max(1, _uses(reader.outputs[0])) if is_dq else 1
+    return max([count, *(_uses(op.outputs[0]) for op in path)])
+
+
+def _uses(value: ir.Value) -> int:
+    return len(qdq.readers(value)) + int(value.is_graph_output())
 
 
 def _output(site: Site) -> str | None:

@@ -144,6 +144,14 @@ def test_signed_fan_out_loses_both_sides(verdicts):
 
 
 @x64
+def test_signed_graph_output_that_is_read_too(verdicts):
+    g, x = image()
+    y = g.qdq(g.conv(x, 4, 8, "c"), dtype=S8, zero_point=0)
+    g.output(y, g.op("Exp", y))
+    check(verdicts(g)["c"], reason="output is int8 and its QuantizeLinear has 2 consumers")
+
+
+@x64
 def test_signed_chain_is_converted_and_fires(verdicts):
     g, x = image(dtype=S8, zero_point=0)
     y = g.qdq(g.conv(x, 4, 8, "c1"), dtype=S8, zero_point=0)
@@ -394,6 +402,25 @@ def test_wrong_feeds_are_explained(tmp_path):
     loaded = get_runtime("onnxruntime").load(g.save(tmp_path / "m.onnx"))
     with pytest.raises(RuntimeFailure, match=r"the model takes x: tensor\(float\)\['N', 16\]"):
         loaded.run({"y": np.zeros((2, 16), np.float32)})
+
+
+def test_signed_activations_at_opset_21_load_or_say_what_to_change(tmp_path):
+    g, x = rows(("N", 8, 16), opset=21, dtype=S8, zero_point=0)
+    y = g.op("MatMul", g.op("Transpose", x, perm=[0, 2, 1]), g.weight("w", [8, 8]), name="m")
+    g.output(y)
+    try:
+        get_runtime("onnxruntime").load(g.save(tmp_path / "m.onnx"))
+    except RuntimeFailure as failure:
+        assert "put Q/DQ after Reshape and Transpose" in failure.hint
+
+
+@pytest.mark.parametrize("exposed", [True, False])
+def test_exposing_a_uint8_tensor_keeps_the_kernels(tmp_path, exposed):
+    g, x = image()
+    inner = g.quantize(g.conv(x, 4, 8, "c"))
+    g.output(g.dequantize(inner), *([inner] if exposed else []))
+    loaded = get_runtime("onnxruntime").load(g.save(tmp_path / "m.onnx"))
+    check(loaded.kernels()[0], "QLinearConv")
 
 
 def test_missing_file(tmp_path):
