@@ -98,7 +98,7 @@ class Graph:
     def output(self, *names: str) -> None:
         self.outputs.extend(names)
 
-    def model(self) -> onnx.ModelProto:
+    def model(self, functions=()) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             "tiny",
@@ -110,18 +110,21 @@ class Graph:
             self.constants,
         )
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid("custom", 1)],
+            ir_version=10,
+            functions=functions,
         )
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         onnx.checker.check_model(model, full_check=True)
         return model
 
-    def save(self, path: Path, external: bool = False) -> Path:
+    def save(self, path: Path, external: bool = False, functions=()) -> Path:
         if external:
             data = path.with_suffix(".bin").name
-            onnx.save(self.model(), path, save_as_external_data=True, location=data)
+            onnx.save(self.model(functions), path, save_as_external_data=True, location=data)
         else:
-            onnx.save(self.model(), path)
+            onnx.save(self.model(functions), path)
         return path
 
     def feeds(self, **dims: int) -> dict[str, np.ndarray]:

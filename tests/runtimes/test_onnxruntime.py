@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 import numpy as np
+import onnx
 import pytest
 
 from rewrite.runtimes import RuntimeFailure, get_runtime
@@ -435,3 +436,15 @@ def test_latency(tmp_path):
     times = loaded.latency(g.feeds(N=2), repeats=5)
     assert len(times) == 5 and min(times) > 0
     assert len(loaded.latency(g.feeds(N=2), repeats=10**9, seconds=0.01)) >= 1
+
+
+def test_nodes_inside_a_function_are_seen(tmp_path):
+    g, x = rows()
+    w = g.weight("w", [16, 32], axis=1)
+    g.output(g.op("Product", x, w, name="call", domain="custom"))
+    inner = onnx.helper.make_node("MatMul", ["a", "b"], ["y"], name="inner")
+    opset = [onnx.helper.make_opsetid("", 17)]
+    function = onnx.helper.make_function("custom", "Product", ["a", "b"], ["y"], [inner], opset)
+    path = g.save(tmp_path / "m.onnx", functions=[function])
+    (verdict,) = get_runtime("onnxruntime").load(path).kernels()
+    check(verdict, "MatMulIntegerToFloat")
