@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 class AnalysisCache:
-    """Results of analyses by name, valid for one version of one program."""
+    """Results of analyses by name, valid for one version of one program.
+
+    A pass works on a copy, so a result that outlives it refers to nodes by name.
+    """
 
     def __init__(self) -> None:
         self._results: dict[str, tuple[int, Any]] = {}

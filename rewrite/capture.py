@@ -16,7 +16,8 @@ from torch import fx, nn
 from torch.utils import _pytree as pytree
 
 from rewrite.canonical import canonicalise
-from rewrite.errors import CaptureError, first_line
+from rewrite.errors import CaptureError
+from rewrite.errors import first_line as first_line
 from rewrite.program import DynamicDim, Program, Signature
 
 
@@ -62,9 +63,10 @@ def _check_model(model: nn.Module) -> None:
         )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            if name.endswith(("mask", "bias_mask")) or not _is_parameter(model, name):
-                if not bool(torch.isnan(tensor).any()):
-                    continue
+            # A buffer may hold infinities on purpose: an attention mask does.
+            is_mask = name.endswith("mask") or not _is_parameter(model, name)
+            if is_mask and not bool(torch.isnan(tensor).any()):
+                continue
             count = int((~torch.isfinite(tensor)).sum())
             raise CaptureError(
                 f"weight '{name}' holds {count} NaN or infinite values of {tensor.numel()}",
@@ -163,8 +165,6 @@ def _program(
     vals = (n.meta.get("val") for n in module.graph.nodes)
     fake_mode = next(v.fake_mode for v in vals if isinstance(v, torch._subclasses.FakeTensor))
     in_spec, out_spec = exported.call_spec.in_spec, exported.call_spec.out_spec
-    if in_spec is None or out_spec is None:
-        raise CaptureError("torch.export gave no calling convention")
     with torch.no_grad():
         sample = module(*args, **kwargs)
     signature = Signature(
@@ -199,7 +199,8 @@ def _dynamic_dims(
         val = node.meta.get("val")
         if not isinstance(val, torch.Tensor):
             continue
-        for index, size in enumerate(val.shape):
+        sizes: tuple[Any, ...] = tuple(val.shape)
+        for index, size in enumerate(sizes):
             text = str(size)
             if isinstance(size, int) or not text.isidentifier():
                 continue
@@ -230,7 +231,8 @@ def _share_tied_weights(module: fx.GraphModule) -> None:
         tensor = _attribute(module, node.target)
         if not isinstance(tensor, torch.Tensor):
             continue
-        key = (tensor.data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
+        layout = (tensor.shape, tensor.stride(), tensor.dtype)
+        key = (tensor.data_ptr(), tensor.storage_offset(), *layout)
         if tensor.numel() == 0 or key not in first:
             first[key] = node
             continue

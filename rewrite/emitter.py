@@ -129,8 +129,9 @@ class Emitter:
         from rewrite.schema import arguments
 
         bound = {**arguments(node), **named}
-        node.args, node.kwargs = call_arguments(node.target, bound)
-        node.meta["val"] = self._fake(node.target, node.args, node.kwargs)
+        overload: Any = node.target
+        node.args, node.kwargs = call_arguments(overload, bound)
+        node.meta["val"] = self._fake(overload, node.args, node.kwargs)
         self._touch()
 
     def erase_dead(self, node: fx.Node) -> None:
@@ -169,8 +170,9 @@ class Emitter:
             return torch.float32
 
     def _forget(self, node: fx.Node) -> None:
-        if self._weights.get(node.target) is node:
-            del self._weights[node.target]
+        name = str(node.target)
+        if self._weights.get(name) is node:
+            del self._weights[name]
         self._recipes = {k: n for k, n in self._recipes.items() if n is not node}
 
     def _fake(self, overload: Any, args: Any, kwargs: Any) -> Any:
@@ -181,7 +183,7 @@ class Emitter:
             return overload(*map_arg(args, value), **map_arg(kwargs, value))
 
     def _touch(self) -> None:
-        self.program.version += 1
+        self.program.touch()
 
 
 def _require_same_type(old: fx.Node, new: fx.Node) -> None:

@@ -26,6 +26,8 @@ def rewrite_passes() -> Iterable[type[Pass]]:
         from rewrite import Outcome, Pass, hookimpl
 
         class CountNodes(Pass):
+            '''Count the nodes of the program.'''
+
             name = "count-nodes"
             equivalence = "exact"
 
@@ -75,14 +77,14 @@ def rewrite_models() -> Iterable[Model]:
 
 @hookspec
 def rewrite_targets() -> Iterable[Target]:
-    """Yield deployment targets, usually read from a TOML file beside the plugin.
+    r"""Yield deployment targets, usually read from a TOML file beside the plugin.
 
     Example:
         from rewrite import Target, hookimpl
 
         @hookimpl
         def rewrite_targets():
-            yield Target.parse('name = "plain"\\nsummary = "Float only."\\nopset = 20')
+            yield Target.parse('name = "plain"\nsummary = "Float only."\nopset = 20')
     """
     raise NotImplementedError
 

@@ -93,9 +93,7 @@ def _check_range(value: Any, metadata: Any, where: str) -> None:
         return
     low, high = metadata[_LOW], metadata[_HIGH]
     if (low is not None and value < low) or (high is not None and value > high):
-        raise UsageError(
-            f"{value} is out of range", where=where, hint=f"allowed: {low} to {high}"
-        )
+        raise UsageError(f"{value} is out of range", where=where, hint=f"allowed: {low} to {high}")
 
 
 def _convert(raw: Any, wanted: Any, where: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import fx
@@ -149,9 +149,7 @@ class Op(Pattern):
 
     def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
         """Match the call, then its arguments in the order the pattern names them."""
-        if not isinstance(value, fx.Node) or value.op != "call_function":
-            return
-        if value.target not in self.targets:
+        if not _calls(value, self.targets):
             return
         bound = arguments(value)
         if value.target in _SCALED and "alpha" not in self.arguments and bound["alpha"] != 1:
@@ -190,9 +188,8 @@ class Op(Pattern):
             value = bound.get(name)
             if next(pattern.match(value, {}), None) is not None:
                 continue
-            if isinstance(pattern, Op) and isinstance(value, fx.Node) and value.op == "call_function":
-                if value.target in pattern.targets:
-                    return pattern.why_not(value)
+            if isinstance(pattern, Op) and _calls(value, pattern.targets):
+                return pattern.why_not(value)
             return f"its {name} is {_what(value)}, not {pattern.describe()}"
         return "its arguments do not fit together"
 
@@ -224,10 +221,15 @@ def only_user(node: fx.Node) -> bool:
     return len(node.users) == 1
 
 
+def _calls(value: Any, targets: tuple[Any, ...]) -> TypeGuard[fx.Node]:
+    return isinstance(value, fx.Node) and value.op == "call_function" and value.target in targets
+
+
 def _overloads(targets: tuple[Any, ...]) -> Iterator[Any]:
     for target in targets:
         if isinstance(target, torch._ops.OpOverloadPacket):
-            for name in target.overloads():
+            names: list[str] = target.overloads()  # type: ignore[no-untyped-call]
+            for name in names:
                 yield getattr(target, name)
         else:
             yield target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
+
+_VERSIONS = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ class Program:
         self.example = example
         """Example (args, kwargs) the program was captured with."""
         self.fake_mode = fake_mode
-        self.version = 0
-        """Counts edits; analyses are cached by it."""
+        self.version = next(_VERSIONS)
+        """New after every edit and shared by copies, so it stands for the content."""
         self.ledger: list[dict[str, Any]] = []
         self._unrounded: dict[str, torch.Tensor] = {}
         self._compiled_version = -1
@@ -85,6 +88,10 @@ class Program:
         self.compile()
         with torch.no_grad():
             return self.module(*args, **kwargs)
+
+    def touch(self) -> None:
+        """Note that the graph was edited."""
+        self.version = next(_VERSIONS)
 
     def compile(self) -> None:
         """Bring the generated code up to date with the graph."""

@@ -12,13 +12,13 @@ from torch import fx
 MISSING = object()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def argument_names(overload: torch._ops.OpOverload) -> tuple[str, ...]:
     """Return the argument names of an overload in schema order."""
     return tuple(a.name for a in overload._schema.arguments)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _defaults(overload: torch._ops.OpOverload) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (a.name, a.default_value if a.has_default_value() else MISSING)
