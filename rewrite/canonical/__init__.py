@@ -1,0 +1,46 @@
+"""The canonical form of a captured program. Every step is a rule like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rewrite.canonical.batch_norm import NativeBatchNorm
+from rewrite.canonical.common_calls import merge_common_calls
+from rewrite.canonical.einsum import EINSUM_RULES
+from rewrite.canonical.fused_linear import FusedLinear
+from rewrite.canonical.linear import LINEAR_RULES
+from rewrite.canonical.no_ops import drop_no_ops
+from rewrite.canonical.overloads import OVERLOAD_RULES
+from rewrite.canonical.permutes import PERMUTE_RULES
+from rewrite.canonical.views import VIEW_RULES
+
+if TYPE_CHECKING:
+    from rewrite.program import Program
+    from rewrite.rules import Rule
+
+_MOST_ROUNDS = 4
+"""One rewrites nearly everything, the next finds what that made possible."""
+
+
+def layout_rules() -> list[Rule]:
+    """Return the rules that leave one name and one overload for each operation."""
+    return [NativeBatchNorm(), *OVERLOAD_RULES, *VIEW_RULES, *PERMUTE_RULES]
+
+
+def idiom_rules() -> list[Rule]:
+    """Return the rules that recognise an operation written out by hand."""
+    return [*EINSUM_RULES, *LINEAR_RULES, FusedLinear()]
+
+
+def canonicalise(program: Program) -> None:
+    """Bring a captured program into canonical form."""
+    from rewrite.rules import apply_rules
+
+    for _ in range(_MOST_ROUNDS):
+        before = program.version
+        drop_no_ops(program)
+        apply_rules(program, layout_rules())
+        merge_common_calls(program)
+        apply_rules(program, idiom_rules())
+        if program.version == before:
+            break
