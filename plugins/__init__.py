@@ -13,6 +13,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     """Yield the built-in passes."""
     from rewrite_plugins.calibrate import Calibrate
     from rewrite_plugins.expand_attention import ExpandAttention
+    from rewrite_plugins.flatten_tokens import FlattenTokens
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
     from rewrite_plugins.insert_quantizers import InsertQuantizers
     from rewrite_plugins.lay_out_linear import LayOutLinear
@@ -25,6 +26,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         InsertQuantizers,
         Calibrate,
         LayOutLinear,
+        FlattenTokens,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sysconfig
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from rewrite.canonical import canonicalise
 from rewrite.errors import CaptureError
 from rewrite.errors import first_line as first_line
 from rewrite.program import DynamicDim, Program, Signature
+from rewrite.provenance import is_library
 
 
 def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Program:
@@ -135,8 +135,6 @@ def _constraint(text: str) -> str:
 
 def user_frame(error: BaseException) -> str | None:
     """Return `file:line: code` of the innermost frame outside torch and the standard library."""
-    paths = sysconfig.get_paths()
-    libraries = (paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"])
     own = f"{Path(__file__).parent}{os.sep}"
     chain: list[BaseException] = []
     cause: BaseException | None = error
@@ -147,7 +145,7 @@ def user_frame(error: BaseException) -> str | None:
         found = [
             f
             for f in traceback.extract_tb(link.__traceback__)
-            if not f.filename.startswith((*libraries, own, "<"))
+            if not is_library(f.filename) and not f.filename.startswith(own)
         ]
         if found:
             frame = found[-1]
@@ -214,12 +212,9 @@ def _dynamic_dims(
 def _limits(limits: Any) -> tuple[int, int | None]:
     if limits is None:
         return 0, None
-    low = int(limits.lower)
-    try:
-        high = int(limits.upper)
-    except (TypeError, ValueError, OverflowError):
-        return low, None
-    return low, high if high < 2**31 else None
+    # Infinity is of several types here, and int() of some raises AttributeError: compare first.
+    high = int(limits.upper) if bool(limits.upper < 2**31) else None
+    return int(limits.lower), high
 
 
 def _share_tied_weights(module: fx.GraphModule) -> None:

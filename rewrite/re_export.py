@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import fx
 
-from rewrite.program import Program
+from rewrite.program import DynamicDim, Program
 
 
-def re_export(program: Program) -> Callable[..., Any]:
-    """Return what torch.export makes of a program, dynamic dimensions kept."""
+def re_export(program: Program, *, flat: bool = False) -> torch.export.ExportedProgram:
+    """Return what torch.export makes of a program, dynamic dimensions kept.
+
+    Args:
+        program: any program.
+        flat: take and return the flat lists of inputs and outputs instead of the model's pytrees.
+    """
+    values = program.signature.flatten_inputs(*program.example)
+    module: torch.nn.Module = program.module
     args, kwargs = program.example
-    program.compile()
+    if flat:
+        twin = program.clone()
+        twin.graph.set_codegen(fx.graph.CodeGen())
+        module = fx.GraphModule(twin.module, twin.graph)
+        args, kwargs = tuple(values), {}
+    else:
+        program.compile()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        shapes: Any = _dynamic_dims(program)
-        dynamic = shapes.dynamic_shapes(program.module, args, kwargs)
-        exported = torch.export.export(
-            program.module, args, kwargs, dynamic_shapes=dynamic, strict=False
-        )
-        module: Callable[..., Any] = exported.module(check_guards=False)
-    return module
+        shapes: Any = _dynamic_dims(program, values)
+        dynamic = shapes.dynamic_shapes(module, args, kwargs)
+        return torch.export.export(module, args, kwargs, dynamic_shapes=dynamic, strict=False)
 
 
-def _dynamic_dims(program: Program) -> torch.export.ShapesCollection:
+def _dynamic_dims(program: Program, values: list[Any]) -> torch.export.ShapesCollection:
     """Mark the dimensions that must stay dynamic: torch.export raises where one is baked in."""
-    signature = program.signature
-    flat = signature.flatten_inputs(*program.example)
     dims: dict[int, dict[int, Any]] = {}
-    for name, value in zip(signature.input_names, flat, strict=True):
-        for index in signature.dynamic.get(name, {}):
-            dims.setdefault(id(value), {})[index] = torch.export.Dim.DYNAMIC
+    for name, value in zip(program.signature.input_names, values, strict=True):
+        for index, dim in program.signature.dynamic.get(name, {}).items():
+            dims.setdefault(id(value), {})[index] = _dim(dim)
     shapes = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
-    for value in flat:
+    for value in values:
         if id(value) in dims:
             shapes[value] = dims[id(value)]
     return shapes
+
+
+def _dim(dim: DynamicDim) -> Any:
+    limits: dict[str, int] = {}
+    if dim.low > 1:
+        limits["min"] = dim.low
+    if dim.high is not None:
+        limits["max"] = dim.high
+    return torch.export.Dim.DYNAMIC(**limits) if limits else torch.export.Dim.DYNAMIC

@@ -224,7 +224,7 @@ def _check_values(pass_: Pass, before: Program, after: Program) -> None:
 
 def _check_re_export(pass_: Pass, program: Program) -> None:
     try:
-        again = re_export(program)
+        again = re_export(program).module(check_guards=False)
     except Exception as error:
         raise AssertionError(
             f"torch.export does not take the program after '{pass_.name}': {error}\n"

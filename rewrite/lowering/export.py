@@ -11,11 +11,11 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from torch import fx
 
 from rewrite.errors import CheckError
 from rewrite.lowering.markers import marker_translations
-from rewrite.program import DynamicDim, Program
+from rewrite.program import Program
+from rewrite.re_export import re_export
 
 
 def export_onnx(
@@ -31,7 +31,8 @@ def export_onnx(
     Raises:
         CheckError: when an operator has no ONNX translation; names the operator and the line.
     """
-    exported = reexport(program)
+    with _quiet():
+        exported = re_export(program, flat=True)
     table = {**marker_translations(opset), **translations}
     try:
         with _quiet():
@@ -48,39 +49,6 @@ def export_onnx(
     if onnx_program is None:
         raise CheckError("the ONNX exporter returned nothing")
     return onnx_program.model
-
-
-def reexport(program: Program) -> torch.export.ExportedProgram:
-    """Export a program again, with flat inputs and outputs and its dynamic dimensions."""
-    twin = program.clone()
-    twin.graph.set_codegen(fx.graph.CodeGen())
-    module = fx.GraphModule(twin.module, twin.graph)
-    flat = program.signature.flatten_inputs(*program.example)
-    with warnings.catch_warnings(), _quiet(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        return torch.export.export(
-            module, tuple(flat), dynamic_shapes=_dynamic_shapes(program, flat), strict=False
-        )
-
-
-def _dynamic_shapes(program: Program, flat: list[Any]) -> tuple[Any, ...]:
-    shapes: list[Any] = []
-    for name, value in zip(program.signature.input_names, flat, strict=True):
-        if not isinstance(value, torch.Tensor):
-            shapes.append(None)
-            continue
-        dims = program.signature.dynamic.get(name, {})
-        shapes.append({i: _dim(dim) for i, dim in dims.items()})
-    return tuple(shapes)
-
-
-def _dim(dim: DynamicDim) -> Any:
-    limits: dict[str, int] = {}
-    if dim.low > 1:
-        limits["min"] = dim.low
-    if dim.high is not None:
-        limits["max"] = dim.high
-    return torch.export.Dim.DYNAMIC(**limits)  # type: ignore[operator]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,223 @@
+"""The file that is deployed: built, run on real runtimes, and put in place when it holds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rewrite.descriptors import Lowering
+from rewrite.equivalence import Inputs
+from rewrite.errors import CheckError
+from rewrite.lowering.agreement import Agreement, end_to_end, layer_by_layer, require
+from rewrite.lowering.lower import Lowered, feeds, lower, save
+from rewrite.program import Program
+from rewrite.re_export import re_export
+from rewrite.runtimes import KernelVerdict, LoadedModel, RuntimeFailure, get_runtime
+from rewrite.talk import Talk
+from rewrite.target import Target
+
+if TYPE_CHECKING:
+    from rewrite.compile import Request
+
+_TIMED_SECONDS = 2.0
+
+
+@dataclass
+class OnRuntime:
+    """What one runtime made of the file."""
+
+    name: str
+    version: str
+    agreement: Agreement
+    kernels: list[KernelVerdict]
+
+
+@dataclass
+class Artifact:
+    """A file and everything that was found out by running it."""
+
+    path: Path
+    opset: int | None = None
+    ops: dict[str, int] = field(default_factory=dict)
+    runtimes: list[OnRuntime] = field(default_factory=list)
+    latency: dict[str, float | None] = field(
+        default_factory=lambda: {"float": None, "deployed": None}
+    )
+    size: int = 0
+    loaded: LoadedModel | None = None
+    lowered: Lowered | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the entry `artifact` of the command line's JSON."""
+        return {
+            "path": str(self.path),
+            "bytes": self.size,
+            "opset": self.opset,
+            "ops": self.ops,
+        }
+
+    def agreement_json(self) -> dict[str, Any] | None:
+        """Return how the first runtime agrees with the simulated program."""
+        return self.runtimes[0].agreement.as_json() if self.runtimes else None
+
+    def int8_json(self) -> dict[str, Any] | None:
+        """Return which int8 kernels the first runtime chose."""
+        return int8_summary(self.runtimes[0].kernels) if self.runtimes else None
+
+    def runtimes_json(self) -> dict[str, Any]:
+        """Return what every runtime said, by name."""
+        return {
+            r.name: {
+                "version": r.version,
+                "agreement": r.agreement.as_json(),
+                "int8": int8_summary(r.kernels),
+            }
+            for r in self.runtimes
+        }
+
+    def runner(self, program: Program) -> Callable[..., Any]:
+        """Return a function that calls the file as the model is called."""
+        loaded = self.loaded
+        assert loaded is not None
+        return deployed_runner(program, loaded)
+
+    def time_against(
+        self,
+        program: Program,
+        path: Path,
+        opset: int,
+        lowerings: Sequence[Lowering],
+        threads: int,
+    ) -> None:
+        """Lower a float program to `path` and time it beside this file, in turns."""
+        assert self.loaded is not None and self.lowered is not None
+        baseline = lower(program, opset, _table(lowerings, ""), {})
+        save(baseline.model, path)
+        other = get_runtime(self.runtimes[0].name).load(path, threads)
+        given = self.lowered.program
+        flat = given.signature.flatten_inputs(*given.example)
+        times: dict[str, list[float]] = {"float": [], "deployed": []}
+        for _ in range(3):
+            for name, model in (("float", other), ("deployed", self.loaded)):
+                inputs = feeds(given, flat, given.signature.input_names)
+                times[name] += model.latency(inputs, 50, _TIMED_SECONDS / 6)
+        self.latency = {name: statistics.median(values) for name, values in times.items()}
+
+
+def build_artifact(
+    program: Program,
+    path: Path,
+    *,
+    request: Request,
+    opset: int,
+    target: Target,
+    lowerings: Sequence[Lowering],
+    inputs: Sequence[Inputs],
+    metadata: Mapping[str, Any],
+    talk: Talk,
+) -> Artifact:
+    """Lower a legalized program to `path`, run it, and hold it to what was simulated.
+
+    Raises:
+        CheckError: when a check fails.
+    """
+    lowered = lower(program, opset, _table(lowerings, target.name), metadata)
+    save(lowered.model, path)
+    artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=_bytes(path))
+    program.forget_unrounded()
+    names = [str(v.name) for v in lowered.model.graph.inputs]
+    for name in target.runtimes:
+        runtime = get_runtime(name)
+        if not runtime.available():
+            talk.warn(f"{name} is not installed: the file was not run on it")
+            continue
+        talk.step(f"run on {name} {runtime.version}")
+        try:
+            loaded = runtime.load(path, request.threads)
+            agreement = end_to_end(program, loaded, names, inputs)
+            if name == "onnxruntime":
+                agreement.layers = layer_by_layer(lowered, path, names, inputs[0])
+            verdicts = loaded.kernels()
+        except RuntimeFailure as error:
+            raise CheckError(f"{name}: {error.what}", hint=error.hint or None) from error
+        artifact.runtimes.append(OnRuntime(name, runtime.version, agreement, verdicts))
+        artifact.loaded = artifact.loaded or loaded
+        if request.checks == "strict":
+            require(agreement, quantized=lowered.is_quantized)
+    if request.require_int8 is not None and artifact.runtimes:
+        require_int8(artifact.runtimes[0].kernels, request.require_int8)
+    return artifact
+
+
+def require_int8(verdicts: Sequence[KernelVerdict], percent: float) -> None:
+    """Fail when fewer nodes than asked for run in int8.
+
+    Raises:
+        CheckError: with the first node that fell back and its reason.
+    """
+    summary = int8_summary(verdicts)
+    eligible, fired = summary["eligible"], summary["fired"]
+    share = 100.0 * fired / eligible if eligible else 0.0
+    if share >= percent:
+        return
+    first = summary["fallbacks"][0] if summary["fallbacks"] else None
+    raise CheckError(
+        f"{fired} of {eligible} eligible nodes run in int8 ({share:.0f} %, required: {percent:g} %)",
+        where=f"{first['node']}: {first['reason']}" if first else None,
+        hint="see the fallbacks in --json for every reason",
+    )
+
+
+def int8_summary(verdicts: Sequence[KernelVerdict]) -> dict[str, Any]:
+    """Count kernels and list the eligible nodes that fell back, with their reasons."""
+    eligible = [v for v in verdicts if v.eligible]
+    return {
+        "fired": sum(v.fired for v in eligible),
+        "eligible": len(eligible),
+        "compute_nodes": len(verdicts),
+        "fallbacks": [{"node": v.node, "reason": v.reason} for v in eligible if not v.fired],
+        "float": [{"node": v.node, "reason": v.reason} for v in verdicts if not v.eligible],
+    }
+
+
+def write_pt2(program: Program, path: Path) -> Artifact:
+    """Write a program as a `.pt2` file that `torch.export.load` reads."""
+    torch.export.save(re_export(program), path)
+    return Artifact(path, size=_bytes(path))
+
+
+def place(artifact: Artifact, output: Path) -> None:
+    """Move a finished file, and the weights beside it, to where the user wants them."""
+    for part in sorted(artifact.path.parent.glob(f"{artifact.path.name}*"), reverse=True):
+        part.replace(output.resolve().parent / part.name)
+    artifact.path = output
+
+
+def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:
+    """Return a function that runs a file with torch tensors, structured as the model's result."""
+    signature = program.signature
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        flat = signature.flatten_inputs(args, kwargs)
+        results = loaded.run(feeds(program, flat, signature.input_names))
+        leaves = [torch.from_numpy(results[name]) for name in signature.output_names]
+        return signature.unflatten_outputs(leaves)
+
+    return run
+
+
+def _table(lowerings: Sequence[Lowering], target: str) -> dict[Any, Callable[..., Any]]:
+    return {
+        entry.overload: entry.translate
+        for entry in lowerings
+        if not entry.targets or target in entry.targets
+    }
+
+
+def _bytes(path: Path) -> int:
+    return sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))

@@ -1,0 +1,153 @@
+"""What is simulated is what the runtime computes: layer by layer, and end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from rewrite.equivalence import Difference, Inputs, difference
+from rewrite.errors import CheckError
+from rewrite.interpret import NOT_HANDLED, Interpreter
+from rewrite.lowering.lower import Lowered, feeds
+from rewrite.program import Program
+from rewrite.quantization.markers import QUANTIZE
+from rewrite.runtimes import LoadedModel
+from rewrite.runtimes.onnxruntime import run_with_outputs
+
+LARGEST_LAYER_DIFFERENCE = 1
+"""In steps of the quantized type: rounding may fall either way, nothing more."""
+LOWEST_QUANTIZED_SQNR = 20.0
+"""End to end, in dB: flips of one step spread through deep networks."""
+LOWEST_FLOAT_SQNR = 60.0
+"""End to end, in dB, for a file without quantized tensors."""
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """How the runtime's quantized tensors differ from the simulated ones on the same inputs."""
+
+    compared: int
+    total: int
+    max_lsb: int
+    worst: str = ""
+
+
+@dataclass
+class Agreement:
+    """Deployed file against simulated program."""
+
+    difference: Difference
+    top1: float | None
+    """Share of equal argmax over the last dimension, in %, for outputs that have classes."""
+    layers: LayerReport | None = None
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry `agreement` of the command line's JSON."""
+        result = {
+            "max_abs": self.difference.max_abs,
+            "sqnr_db": _finite(self.difference.sqnr_db),
+            "cosine": self.difference.cosine,
+            "top1_percent": self.top1,
+        }
+        if self.layers is not None:
+            result["layers"] = {
+                "compared": self.layers.compared,
+                "total": self.layers.total,
+                "max_lsb": self.layers.max_lsb,
+                "worst": self.layers.worst,
+            }
+        return result
+
+
+def end_to_end(
+    program: Program, loaded: LoadedModel, input_names: Sequence[str], inputs: Iterable[Inputs]
+) -> Agreement:
+    """Run both on the same inputs and compare every output."""
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    hits = rows = 0
+    for args, kwargs in inputs:
+        flat = program.signature.flatten_inputs(args, kwargs)
+        expected = Interpreter(program).run_inputs(args, kwargs)
+        actual = loaded.run(feeds(program, flat, input_names))
+        for name, value in zip(program.signature.output_names, expected, strict=True):
+            if not isinstance(value, torch.Tensor):
+                continue
+            result = torch.from_numpy(np.asarray(actual[name]))
+            if result.shape != value.shape:
+                raise CheckError(
+                    f"output '{name}' has shape {tuple(result.shape)} on the runtime, "
+                    f"{tuple(value.shape)} in the program"
+                )
+            pairs.append((value, result))
+            if value.is_floating_point() and value.dim() >= 2 and value.shape[-1] > 1:
+                hits += int((value.argmax(-1) == result.argmax(-1)).sum())
+                rows += value[..., 0].numel()
+    return Agreement(difference(pairs), 100.0 * hits / rows if rows else None)
+
+
+def layer_by_layer(lowered: Lowered, path: Path, input_names: Sequence[str], inputs: Inputs) -> LayerReport:
+    """Compare every quantized tensor, feeding each layer what the runtime fed it.
+
+    The runtime's own integers replace the simulated ones after each comparison, so that a
+    difference is that of one layer alone.
+    """
+    program = lowered.program
+    names = lowered.quantized_tensors()
+    total = sum(1 for n in program.graph.nodes if n.target is QUANTIZE)
+    if not names:
+        return LayerReport(0, total, 0)
+    args, kwargs = inputs
+    flat = program.signature.flatten_inputs(args, kwargs)
+    exposed = run_with_outputs(path, feeds(program, flat, input_names), sorted(set(names.values())))
+    worst, worst_name = 0, ""
+
+    def intercept(node: fx.Node, call_args: tuple[Any, ...], call_kwargs: dict[str, Any]) -> Any:
+        nonlocal worst, worst_name
+        if node.target is not QUANTIZE or node.name not in names:
+            return NOT_HANDLED
+        simulated = QUANTIZE(*call_args, **call_kwargs)
+        deployed = torch.from_numpy(exposed[names[node.name]])
+        steps = int((simulated.int() - deployed.int()).abs().max()) if simulated.numel() else 0
+        if steps > worst:
+            worst, worst_name = steps, names[node.name]
+        return deployed
+
+    Interpreter(program, intercept).run_inputs(args, kwargs)
+    return LayerReport(len(names), total, worst, worst_name)
+
+
+def require(agreement: Agreement, *, quantized: bool) -> None:
+    """Hold a file to what was simulated.
+
+    Args:
+        agreement: what was measured.
+        quantized: whether the file holds quantized tensors, whose roundings may flip.
+
+    Raises:
+        CheckError: naming the layer, or the SQNR reached and required.
+    """
+    layers = agreement.layers
+    if layers is not None and layers.max_lsb > LARGEST_LAYER_DIFFERENCE:
+        raise CheckError(
+            f"the runtime's '{layers.worst}' is {layers.max_lsb} steps from the simulated one "
+            f"on the same inputs (allowed: {LARGEST_LAYER_DIFFERENCE})",
+            hint="this processor may saturate 16-bit products (no VNNI); or report the model",
+        )
+    floor = LOWEST_QUANTIZED_SQNR if quantized else LOWEST_FLOAT_SQNR
+    if not agreement.difference.sqnr_db >= floor:
+        raise CheckError(
+            f"the deployed file agrees with the program only to "
+            f"{agreement.difference.sqnr_db:.1f} dB (required: {floor:.0f} dB)",
+            hint="report the model; --check report writes the file all the same",
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

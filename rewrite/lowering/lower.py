@@ -1,0 +1,148 @@
+"""The lowering stage: a rewritten program becomes an ONNX model in the target's layout."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from rewrite.errors import UsageError
+from rewrite.lowering.export import export_onnx
+from rewrite.lowering.tidy import tidy
+from rewrite.program import Program
+from rewrite.quantization.markers import QUANTIZE
+from rewrite.schema import argument
+
+METADATA_PREFIX = "rewrite."
+_EXTERNAL_DATA_BYTES = 1_900_000_000
+"""Protobuf cannot hold 2 GB; above this the weights go to a file beside the model."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """An ONNX model, the program it came from, and how their quantized tensors correspond."""
+
+    model: ir.Model
+    program: Program
+    opset: int
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the program quantizes any tensor."""
+        return any(node.target is QUANTIZE for node in self.program.graph.nodes)
+
+    def ops(self) -> dict[str, int]:
+        """Count the operators of the model, most frequent first."""
+        return dict(Counter(node.op_type for node in self.model.graph).most_common())
+
+    def quantized_tensors(self) -> dict[str, str]:
+        """Return the ONNX name of what each `quantize` node of the program computes, by node.
+
+        A node is found by the name of its scale and its place among the nodes that share it.
+        """
+        in_file: dict[str, list[str]] = {}
+        for node in self.model.graph:
+            scale = node.inputs[1] if len(node.inputs) > 1 else None
+            if node.op_type == "QuantizeLinear" and scale is not None:
+                in_file.setdefault(str(scale.name), []).append(_after_clip(node))
+        in_program: dict[str, list[str]] = {}
+        for call in self.program.graph.nodes:
+            if call.target is QUANTIZE:
+                in_program.setdefault(str(argument(call, "scale").target), []).append(call.name)
+        pairs: dict[str, str] = {}
+        for scale_name, calls in in_program.items():
+            names = in_file.get(scale_name, [])
+            if len(names) == len(calls):
+                pairs.update(zip(calls, names, strict=True))
+        return pairs
+
+
+def lower(
+    program: Program,
+    opset: int,
+    translations: Mapping[Any, Callable[..., Any]],
+    metadata: Mapping[str, Any],
+) -> Lowered:
+    """Translate a legalized program to a tidy ONNX model with the user's names.
+
+    Args:
+        program: legalized for the target.
+        opset: of the default domain.
+        translations: ONNX translations by operator overload, over the exporter's own.
+        metadata: stored in the file as JSON under `rewrite.NAME`.
+
+    Raises:
+        CheckError: when an operator cannot be translated.
+    """
+    model = export_onnx(program, opset, dict(translations))
+    tidy(model)
+    _name_outputs(model, program.signature.output_names)
+    _name_dimensions(model, program)
+    for key, value in metadata.items():
+        model.metadata_props[METADATA_PREFIX + key] = json.dumps(value, default=str)
+    model.producer_name = "rewrite"
+    return Lowered(model, program, opset)
+
+
+def save(model: ir.Model, path: Path) -> None:
+    """Write a model; past protobuf's limit the weights go to `NAME.data` beside it.
+
+    Raises:
+        UsageError: when the place cannot be written.
+    """
+    size = sum(t.nbytes for v in model.graph.initializers.values() if (t := v.const_value))
+    try:
+        if size < _EXTERNAL_DATA_BYTES:
+            ir.save(model, path)
+        else:
+            ir.save(model, path, external_data=f"{path.name}.data")
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def feeds(program: Program, flat: Sequence[Any], wanted: Sequence[str]) -> dict[str, Any]:
+    """Return numpy inputs by name for a runtime, leaving out what the file does not read."""
+    given = zip(program.signature.input_names, flat, strict=True)
+    return {
+        name: value.detach().cpu().numpy()
+        for name, value in given
+        if isinstance(value, torch.Tensor) and name in wanted
+    }
+
+
+def _after_clip(node: ir.Node) -> str:
+    """Return the output of a QuantizeLinear, or of the Clip that narrows it."""
+    output = node.outputs[0]
+    users = [use.node for use in output.uses()]
+    if len(users) == 1 and users[0].op_type == "Clip":
+        return str(users[0].outputs[0].name)
+    return str(output.name)
+
+
+def _name_outputs(model: ir.Model, names: Sequence[str]) -> None:
+    taken = {v.name: v for n in model.graph for v in n.outputs}
+    for value, name in zip(model.graph.outputs, names, strict=False):
+        other = taken.get(name)
+        if other is not None and other is not value:
+            other.name = f"{name}_inner"
+        value.name = name
+
+
+def _name_dimensions(model: ir.Model, program: Program) -> None:
+    """Write the user's dimension names over the exporter's symbols."""
+    renamed: dict[str, str] = {}
+    for value in model.graph.inputs:
+        for index, dim in program.signature.dynamic.get(str(value.name), {}).items():
+            if value.shape is not None and isinstance(value.shape[index], ir.SymbolicDim):
+                renamed[str(value.shape[index].value)] = dim.name
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.shape is None:
+            continue
+        dims = [d if isinstance(d, int) else renamed.get(str(d.value), d.value) for d in value.shape]
+        value.shape = ir.Shape(dims)

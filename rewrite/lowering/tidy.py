@@ -1,0 +1,34 @@
+"""Tidying an ONNX model: folded shape arithmetic, no identities, nothing twice."""
+
+from __future__ import annotations
+
+import logging
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from onnxscript import optimizer
+
+_FOLD_LIMIT = 1024
+"""Constants up to this many elements are folded: shape arithmetic, never weights."""
+
+
+def tidy(model: ir.Model) -> None:
+    """Fold constants, drop identities and unused nodes, share equal subexpressions, in place."""
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+    common.InlinePass()(model)
+    optimizer.fold_constants(
+        model,
+        onnx_shape_inference=False,
+        input_size_limit=_FOLD_LIMIT,
+        output_size_limit=_FOLD_LIMIT,
+    )
+    ir.passes.Sequential(
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    )(model)

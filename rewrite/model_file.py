@@ -1,0 +1,129 @@
+"""Model files: plain Python that says what to compile and with which inputs."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from rewrite.capture import first_line, user_frame
+from rewrite.descriptors import Model
+from rewrite.errors import CaptureError, UsageError, nearest
+
+_FUNCTIONS = ("model", "inputs", "calibration", "evaluate")
+
+
+def load_model_file(text: str) -> Model:
+    """Load `path/model.py` or `path/model.py:factory`.
+
+    Args:
+        text: path of a Python file; `factory` names the function that returns the model and
+            defaults to `model`.
+
+    Raises:
+        UsageError: for a file that is missing, does not run, or lacks `model()` or `inputs()`.
+    """
+    path_text, factory = _split(text)
+    path = Path(path_text)
+    if not path.is_file():
+        raise UsageError(
+            f"there is no model file '{path}'",
+            hint="give a Python file with model() and inputs(), or zoo:NAME (see: rewrite zoo)",
+        )
+    module = _import(path)
+    make = _function(module, factory, path, required=True)
+    inputs = _function(module, "inputs", path, required=True)
+    assert make is not None and inputs is not None
+    return Model(
+        name=path.stem if factory == "model" else f"{path.stem}:{factory}",
+        model=_guarded(make, f"{factory}()"),
+        inputs=_guarded(inputs, "inputs()"),
+        dynamic_shapes=getattr(module, "dynamic_shapes", None),
+        calibration=_function(module, "calibration", path),
+        evaluate=_function(module, "evaluate", path),
+        source=str(path),
+    )
+
+
+def make_model(description: Model) -> nn.Module:
+    """Call a model factory and make sure that it returns a module.
+
+    Raises:
+        CaptureError: when the factory raises or returns something else.
+    """
+    model = _guarded(description.model, f"the factory of '{description.name}'")()
+    if not isinstance(model, nn.Module):
+        raise CaptureError(
+            f"model() of '{description.name}' returned {type(model).__name__}, not an nn.Module",
+            where=description.source or None,
+        )
+    return model
+
+
+def _split(text: str) -> tuple[str, str]:
+    head, separator, tail = text.rpartition(":")
+    if separator and tail.isidentifier() and head.endswith(".py"):
+        return head, tail
+    return text, "model"
+
+
+def _import(path: Path) -> ModuleType:
+    name = f"_rewrite_model_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"'{path}' is not a Python file", hint="model files end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        where = user_frame(error) or str(path)
+        if isinstance(error, SyntaxError):
+            where = f"{error.filename}:{error.lineno}: {(error.text or '').strip()}"
+        raise UsageError(
+            f"the model file does not run: {type(error).__name__}: {first_line(error)}",
+            where=where,
+            hint=f"try: python {path}",
+        ) from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _function(
+    module: ModuleType, name: str, path: Path, *, required: bool = False
+) -> Callable[..., Any] | None:
+    found = getattr(module, name, None)
+    if callable(found):
+        return found  # type: ignore[no-any-return]
+    if not required:
+        return None
+    defined = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+    near = nearest(name, defined)
+    raise UsageError(
+        f"the model file has no function {name}()",
+        where=str(path),
+        hint=f"did you mean {near}()?" if near else f"write: def {name}(): ...",
+    )
+
+
+def _guarded(function: Callable[..., Any], what: str) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except CaptureError:
+            raise
+        except Exception as error:
+            raise CaptureError(
+                f"{what} raised {type(error).__name__}: {first_line(error)}",
+                where=user_frame(error),
+                hint="mend the model file; nothing was compiled",
+            ) from error
+
+    return call

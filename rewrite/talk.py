@@ -1,0 +1,21 @@
+"""What the compiler says while it works; the command line decides how to show it."""
+
+from __future__ import annotations
+
+from rewrite.pipeline import PassReport
+
+
+class Talk:
+    """Listens to a compilation. This one keeps silent."""
+
+    def step(self, text: str) -> None:
+        """A stage begins: one short line."""
+
+    def progress(self, label: str, done: int, total: int | None) -> None:
+        """Part of a stage is done; `total` is None when nobody knows it."""
+
+    def passed(self, report: PassReport) -> None:
+        """A pass has run and has been checked."""
+
+    def warn(self, text: str) -> None:
+        """Something the user should know, that stops nothing."""
