@@ -43,20 +43,27 @@ def second_draw(program: Program) -> Inputs | None:
 
     Values are taken from the example (ids stay valid ids, masks stay masks), shifted by one.
     """
-    sizes: dict[str, int] = {}
     signature = program.signature
     flat = signature.flatten_inputs(*program.example)
-    for name, value in zip(signature.input_names, flat, strict=True):
+    announced: list[Any] = [node.meta.get("val") for node in program.inputs()]
+    sizes: dict[Any, int] = {}
+    for name, value, val in zip(signature.input_names, flat, announced, strict=True):
         for index, dim in signature.dynamic.get(name, {}).items():
-            sizes.setdefault(dim.name, _other_size(value.shape[index], dim))
+            sizes.setdefault(val.shape[index].node.expr, _other_size(value.shape[index], dim))
     if not sizes:
         return None
-    resized = [
-        _resize(value, {i: sizes[d.name] for i, d in signature.dynamic.get(name, {}).items()})
-        for name, value in zip(signature.input_names, flat, strict=True)
-    ]
+    resized = [_resize(v, _new_sizes(val, sizes)) for v, val in zip(flat, announced, strict=True)]
     args, kwargs = pytree.tree_unflatten(resized, signature.in_spec)
     return args, kwargs
+
+
+def _new_sizes(val: Any, sizes: dict[Any, int]) -> dict[int, int]:
+    """Evaluate the sizes of one input, those that depend on another dimension (2·n) too."""
+    if not isinstance(val, torch.Tensor):
+        return {}
+    expressions = {i: s.node.expr for i, s in enumerate(val.shape) if hasattr(s, "node")}
+    bound = {i: e.subs(sizes) for i, e in expressions.items()}
+    return {i: int(size) for i, size in bound.items() if size.is_number}
 
 
 def reference(program: Program, inputs: Iterable[Inputs]) -> list[list[Any]]:
@@ -72,6 +79,11 @@ def check(pass_: Pass, before: list[list[Any]], after: list[list[Any]]) -> Diffe
             its bound, or any pass produces NaN where there was none.
     """
     pairs = [pair for b, a in zip(before, after, strict=True) for pair in _pairs(pass_, b, a)]
+    if any(bool((a.isnan() & ~b.isnan()).any()) for b, a in pairs):
+        raise CheckError(
+            f"after pass '{pass_.name}' an output holds NaN where there was none",
+            hint="this is a bug of the pass: leave it out, and report the model",
+        )
     worst = difference(pairs)
     if pass_.equivalence == "exact" and not worst.relative <= EXACT_RELATIVE_ERROR:
         raise CheckError(
@@ -96,7 +108,8 @@ def difference(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Difference
         if expected.numel() == 0:
             continue
         finite = torch.isfinite(expected)
-        if not torch.equal(finite, torch.isfinite(actual)):
+        same = (expected == actual) | (expected.isnan() & actual.isnan())
+        if not bool((same | (finite & torch.isfinite(actual))).all()):
             return Difference(float("inf"), float("inf"), float("-inf"), 0.0)
         expected, actual = expected[finite], actual[finite]
         if expected.numel() == 0:

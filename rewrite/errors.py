@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class RewriteError(Exception):
@@ -62,3 +65,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that says something."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+
+
+def raised_at(error: BaseException, file: str | None = None) -> str | None:
+    """Return `file:line: code` of where an error comes from, in `file` when it passed there."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{error.filename}:{error.lineno}: {(error.text or '').strip()}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = f"{Path(__file__).parent}{os.sep}"
+    real = [f for f in frames if not f.filename.startswith("<") and "importlib" not in f.filename]
+    there = [f for f in real if f.filename == file] or [f for f in real if own not in f.filename]
+    if not there:
+        return file
+    return f"{there[-1].filename}:{there[-1].lineno}: {there[-1].line}"

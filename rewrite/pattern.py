@@ -7,6 +7,7 @@ What a pattern does not mention is a wildcard; the same name twice must bind the
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -14,7 +15,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import fx
 
-from rewrite.schema import arguments
+from rewrite.schema import argument_names, arguments
 
 aten = torch.ops.aten
 _COMMUTATIVE = frozenset({aten.add.Tensor, aten.mul.Tensor})
@@ -79,8 +80,8 @@ class Const(Pattern):
     value: Any
 
     def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
-        """Accept an equal literal."""
-        if _equal_constants(value, self.value):
+        """Accept an equal literal, or a weight of one element that equals it."""
+        if _equal_constants(_literal(value), self.value):
             yield binding
 
     def describe(self) -> str:
@@ -96,11 +97,12 @@ class Maybe(Pattern):
 
     def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
         """Bind None to the inner pattern's names when the value is None."""
-        if value is None:
-            name = getattr(self.inner, "name", None)
-            yield {**binding, name: None} if name else binding
+        if value is not None:
+            yield from self.inner.match(value, binding)
             return
-        yield from self.inner.match(value, binding)
+        names = list(_names(self.inner))
+        if all(binding.get(name) is None for name in names):
+            yield {**binding, **dict.fromkeys(names)}
 
     def describe(self) -> str:
         """Add that it may be missing."""
@@ -146,6 +148,21 @@ class Op(Pattern):
         object.__setattr__(self, "name", name)
         patterns = {k: v if isinstance(v, Pattern) else Const(v) for k, v in arguments.items()}
         object.__setattr__(self, "arguments", patterns)
+        self._require_arguments()
+
+    def _require_arguments(self) -> None:
+        """Raise TypeError for an argument that none of the operators has: it could never match."""
+        known: dict[str, None] = {}
+        for target in self.targets:
+            if isinstance(target, torch._ops.OpOverload):
+                known.update(dict.fromkeys(argument_names(target)))
+            elif target is operator.getitem:
+                known.update(dict.fromkeys(("self", "index")))
+            else:
+                return
+        for name in self.arguments:
+            if name not in known:
+                raise TypeError(f"{self.describe()} has no argument '{name}', but {list(known)}")
 
     def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
         """Match the call, then its arguments in the order the pattern names them."""
@@ -160,7 +177,9 @@ class Op(Pattern):
                 return
             binding = named[0]
         yield from self._match_arguments(bound, binding)
-        if value.target in _COMMUTATIVE and {"self", "other"} & set(self.arguments):
+        # alpha scales `other` only, so the two sides may change places when it is one.
+        commutes = value.target in _COMMUTATIVE and bound.get("alpha", 1) == 1
+        if commutes and {"self", "other"} & set(self.arguments):
             swapped = {**bound, "self": bound["other"], "other": bound["self"]}
             yield from self._match_arguments(swapped, binding)
 
@@ -211,9 +230,13 @@ class Match:
 
 def find(pattern: Op, node: fx.Node) -> Match | None:
     """Return the first match of a pattern rooted at `node`."""
+    return next(find_all(pattern, node), None)
+
+
+def find_all(pattern: Op, node: fx.Node) -> Iterator[Match]:
+    """Yield every match of a pattern rooted at `node`."""
     for binding in pattern.match(node, {}):
-        return Match(node, binding)
-    return None
+        yield Match(node, binding)
 
 
 def only_user(node: fx.Node) -> bool:
@@ -233,6 +256,33 @@ def _overloads(targets: tuple[Any, ...]) -> Iterator[Any]:
                 yield getattr(target, name)
         else:
             yield target
+
+
+def _names(pattern: Pattern) -> Iterator[str]:
+    """Yield every name a pattern may bind."""
+    name = getattr(pattern, "name", None)
+    if name is not None:
+        yield name
+    inner: list[Pattern] = []
+    if isinstance(pattern, Maybe):
+        inner = [pattern.inner]
+    elif isinstance(pattern, OneOf):
+        inner = list(pattern.options)
+    elif isinstance(pattern, Op):
+        inner = list(pattern.arguments.values())
+    for each in inner:
+        yield from _names(each)
+
+
+def _literal(value: Any) -> Any:
+    """Return the number a weight of one element holds, any other value as it is."""
+    if not isinstance(value, fx.Node) or value.op != "get_attr":
+        return value
+    owner: Any = value.graph.owning_module
+    for part in str(value.target).split("."):
+        owner = getattr(owner, part, None)
+    is_number = isinstance(owner, torch.Tensor) and owner.numel() == 1
+    return owner.item() if is_number else value
 
 
 def _operator_name(target: Any) -> str:

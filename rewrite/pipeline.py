@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import networkx as nx
 from rewrite import equivalence
 from rewrite.analyses import AnalysisCache
 from rewrite.descriptors import PassObserver
-from rewrite.errors import PluginError, RewriteError, UsageError
+from rewrite.errors import PluginError, RewriteError, UsageError, raised_at
 from rewrite.options import option_values
 from rewrite.passes import Context, Outcome, Pass
 from rewrite.program import Program
@@ -166,7 +167,7 @@ def _run_one(
     except Exception as error:
         raise PluginError(
             f"pass '{p.name}'{_from(origin, p.name)} failed: {type(error).__name__}: {error}",
-            where=_raised_at(error),
+            where=raised_at(error, _file(p)),
             hint="the program is as it was before this pass; leave it out, or report the bug",
         ) from error
     return twin, outcome
@@ -190,11 +191,8 @@ def _from(origin: Callable[[str], str], name: str) -> str:
     return f" (from {source})" if source else ""
 
 
-def _raised_at(error: BaseException) -> str | None:
-    import traceback
-
-    found = traceback.extract_tb(error.__traceback__)
-    return f"{found[-1].filename}:{found[-1].lineno}: {found[-1].line}" if found else None
+def _file(p: Pass) -> str | None:
+    return getattr(sys.modules.get(type(p).__module__), "__file__", None)
 
 
 def _ledger_entry(report: PassReport, source: str) -> dict[str, Any]:

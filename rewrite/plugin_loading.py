@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import os
 import re
 import sys
-import traceback
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rewrite.errors import PluginError, first_line
+from rewrite.errors import PluginError, first_line, raised_at
 from rewrite.passes import Pass
 
 GROUP = "rewrite"
@@ -109,19 +107,6 @@ def no_hooks(module: Any) -> Failure:
     else:
         hint = "write a function such as rewrite_passes, with @hookimpl above it"
     return Failure("it registers no hooks", getattr(module, "__file__", None), hint)
-
-
-def raised_at(error: BaseException, file: str | None = None) -> str | None:
-    """Return `file:line: code` of where an error comes from, in `file` when it passed there."""
-    if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        return f"{error.filename}:{error.lineno}: {(error.text or '').strip()}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = f"{Path(__file__).parent}{os.sep}"
-    real = [f for f in frames if not f.filename.startswith("<") and "importlib" not in f.filename]
-    there = [f for f in real if f.filename == file] or [f for f in real if own not in f.filename]
-    if not there:
-        return file
-    return f"{there[-1].filename}:{there[-1].lineno}: {there[-1].line}"
 
 
 def _not_loaded(name: str, error: BaseException, file: str | None) -> PluginError:

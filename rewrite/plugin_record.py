@@ -74,7 +74,7 @@ class PluginRecord:
         elif self.failures:
             status = "broken"
         provides = {
-            kind: tuple(name for names, _ in found for name in names)
+            kind: tuple(name for names, value in found for name in names or (value.name,))
             for kind, found in self._yielded.items()
             if found
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import linecache
+import os
 import re
 import sysconfig
 from pathlib import Path
@@ -16,10 +17,13 @@ CARRIED = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "se
 """Entries of `Node.meta` that new nodes take over from the nodes they replace."""
 
 
-@functools.lru_cache(maxsize=1)
-def _library_folders() -> tuple[str, ...]:
+@functools.cache
+def is_library(file: str) -> bool:
+    """Tell whether a source file is an installed package's or Python's own, not the user's."""
+    if file.startswith("<") or {"site-packages", "dist-packages"} & set(Path(file).parts):
+        return True
     paths = sysconfig.get_paths()
-    return tuple({paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"]})
+    return file.startswith(tuple(f"{paths[p]}{os.sep}" for p in ("stdlib", "platstdlib")))
 
 
 def frames(node: fx.Node) -> list[tuple[str, int]]:
@@ -33,7 +37,7 @@ def source_line(node: fx.Node) -> str:
     found = frames(node)
     if not found:
         return ""
-    own = [f for f in found if not f[0].startswith(_library_folders())]
+    own = [f for f in found if not is_library(f[0])]
     file, line = (own or found)[-1]
     code = linecache.getline(file, line).strip()
     return f"{_short(file)}:{line}: {code}" if code else f"{_short(file)}:{line}"

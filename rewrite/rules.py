@@ -17,7 +17,7 @@ from torch import fx
 from rewrite.emitter import Emitter
 from rewrite.errors import RewriteError
 from rewrite.passes import Context, Outcome, Pass, Rejection, RuleStatistics
-from rewrite.pattern import Match, Op, find
+from rewrite.pattern import Match, Op, find_all
 
 if TYPE_CHECKING:
     from rewrite.program import Program
@@ -51,8 +51,12 @@ class Rule(ABC):
     @property
     def defined_at(self) -> str:
         """The file and line of the class."""
-        file = inspect.getsourcefile(type(self)) or "?"
-        return f"{Path(file).name}:{inspect.getsourcelines(type(self))[1]}"
+        cls = type(self)
+        try:
+            file = inspect.getsourcefile(cls) or "?"
+            return f"{Path(file).name}:{inspect.getsourcelines(cls)[1]}"
+        except (OSError, TypeError):  # typed at a prompt: there is no file
+            return f"{cls.__module__}.{cls.__qualname__}"
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Return a reason not to rewrite this match, or None when it is legal."""
@@ -78,10 +82,37 @@ class _Drive:
     program: Program
     emit: Emitter
     by_root: dict[Any, list[_Tally]]
-    queue: deque[fx.Node]
-    queued: set[fx.Node]
+    queue: deque[fx.Node] = field(default_factory=deque)
+    queued: set[fx.Node] = field(default_factory=set)
     rejected: dict[tuple[str, str], Rejection] = field(default_factory=dict)
     rewrites: int = 0
+
+    def sweep(self, limit: int) -> bool:
+        """Visit every call, and what a rewrite makes new at once; tell whether any rule fired.
+
+        A rewrite may also enable one further down, or where a value has lost a user, so only a
+        sweep without a rewrite is the end. Its rejections are those of the final program.
+        """
+        self.rejected.clear()
+        before = self.rewrites
+        for node in self.program.graph.nodes:
+            self.push(node)
+        while self.queue:
+            node = self.queue.popleft()
+            self.queued.discard(node)
+            if not node._erased:
+                self.visit(node)
+            if self.rewrites > limit:
+                raise self._endless()
+        return self.rewrites > before
+
+    def _endless(self) -> RewriteError:
+        busiest = max((t for group in self.by_root.values() for t in group), key=lambda t: t.hits)
+        return RewriteError(
+            f"rule '{busiest.rule.name}' fired {busiest.hits} times without an end",
+            where=busiest.rule.defined_at,
+            hint="its right side must not match its left side again",
+        )
 
     def visit(self, node: fx.Node) -> None:
         misses: list[tuple[Rule, str]] = []
@@ -100,23 +131,23 @@ class _Drive:
     def _try(self, tally: _Tally, node: fx.Node) -> tuple[bool, str]:
         rule = tally.rule
         tally.tries += 1
-        match = find(rule.pattern, node)
-        if match is None:
-            return False, rule.pattern.why_not(node) if rule.report_misses else ""
-        verdict = rule.check(match, self.program)
-        if verdict is not None:
+        rejection: Rejection | None = None
+        # Operands that change places give several matches: the first legal one is taken.
+        for match in find_all(rule.pattern, node):
+            verdict = rule.check(match, self.program)
+            if verdict is None:
+                self._rewrite(rule, match)
+                tally.hits += 1
+                return True, ""
             reject = verdict if isinstance(verdict, Reject) else Reject(verdict)
-            rejection = Rejection.of(rule.name, reject.node or node, reject.reason)
+            rejection = rejection or Rejection.of(rule.name, reject.node or node, reject.reason)
+        if rejection is not None:
             self.rejected[rule.name, node.name] = rejection
             return False, ""
-        self._rewrite(rule, match)
-        tally.hits += 1
-        return True, ""
+        return False, rule.pattern.why_not(node) if rule.report_misses else ""
 
     def _rewrite(self, rule: Rule, match: Match) -> None:
         self.emit.created.clear()
-        for key in [k for k in self.rejected if k[1] == match.root.name]:
-            del self.rejected[key]
         users = list(match.root.users)
         new = rule.rewrite(match, self.emit)
         if new is not match.root:
@@ -142,23 +173,11 @@ def apply_rules(program: Program, rules: Iterable[Rule]) -> Outcome:
     for tally in tallies:
         for target in tally.rule.pattern.targets:
             by_root.setdefault(target, []).append(tally)
-    nodes = [n for n in program.graph.nodes if n.op == "call_function"]
-    drive = _Drive(program, Emitter(program), by_root, deque(nodes), set(nodes))
-    limit = _REWRITES_PER_NODE * max(len(nodes), 8)
-    while drive.queue:
-        node = drive.queue.popleft()
-        drive.queued.discard(node)
-        if not node._erased:
-            drive.visit(node)
-        if drive.rewrites > limit:
-            busiest = max(tallies, key=lambda t: t.hits)
-            raise RewriteError(
-                f"rule '{busiest.rule.name}' fired {busiest.hits} times without an end",
-                where=busiest.rule.defined_at,
-                hint="its right side must not match its left side again",
-            )
-    alive = {n.name for n in program.graph.nodes}
-    rejected = [r for (_, root), r in drive.rejected.items() if root in alive]
+    drive = _Drive(program, Emitter(program), by_root)
+    limit = _REWRITES_PER_NODE * max(len(program.graph.nodes), 8)
+    while drive.sweep(limit):
+        pass
+    rejected = list(drive.rejected.values())
     statistics = [
         RuleStatistics(t.rule.name, t.rule.defined_at, t.tries, t.hits, t.seconds) for t in tallies
     ]
