@@ -178,9 +178,12 @@ class PluginHost:
     def _register(self, plugin: PluginRecord, module: Any) -> None:
         try:
             self._manager.register(module, name=plugin.name)
-        except pluggy.PluginValidationError:
+        except pluggy.PluginValidationError as error:
             self._manager.unregister(name=plugin.name)
-            raise
+            what = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+            hint = "a hook may leave arguments out, but take none that its specification lacks"
+            plugin.failures.append(Failure(what, getattr(module, "__file__", None), hint))
+            return
         known = hookspecs.hook_names()
         for caller in self._manager.get_hookcallers(module) or ():
             mine = [i for i in caller.get_hookimpls() if i.plugin is module]
