@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -89,11 +90,20 @@ def option_values(instance: Any) -> dict[str, Any]:
 
 
 def _check_range(value: Any, metadata: Any, where: str) -> None:
-    if value is None or isinstance(value, (str, bool, tuple)):
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
         return
     low, high = metadata[_LOW], metadata[_HIGH]
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise UsageError(f"{value} is out of range", where=where, hint=f"allowed: {low} to {high}")
+    too_low, too_high = low is not None and value < low, high is not None and value > high
+    if math.isnan(value) or too_low or too_high:
+        raise UsageError(f"{value} is out of range", where=where, hint=_allowed(low, high))
+
+
+def _allowed(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"allowed: {low} to {high}"
+    if low is None and high is None:
+        return "allowed: any number"
+    return f"allowed: at least {low}" if high is None else f"allowed: at most {high}"
 
 
 def _convert(raw: Any, wanted: Any, where: str) -> Any:
@@ -111,8 +121,11 @@ def _convert(raw: Any, wanted: Any, where: str) -> Any:
     if wanted is bool:
         return _boolean(raw, where)
     try:
-        return wanted(raw)
-    except (TypeError, ValueError):
+        value = wanted(raw)
+        if wanted is int and isinstance(raw, float) and value != raw:
+            raise ValueError(raw)
+        return value
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(
             f"'{raw}' is not a value of type {_type_name(wanted)}", where=where
         ) from None

@@ -24,46 +24,55 @@ class PassSpec:
 
 
 def parse_passes(text: str) -> list[PassSpec]:
-    """Parse a comma-separated list of passes.
+    """Parse a comma-separated list of passes; blanks are allowed between its parts.
 
     Raises:
         UsageError: with a caret under the character that does not fit.
     """
     specs: list[PassSpec] = []
-    position = 0
-    while position < len(text):
+    position = _skip_blanks(text, 0)
+    while position < len(text) or specs:
         name = _NAME.match(text, position)
         if name is None:
             raise _error(text, position, "a pass name")
-        position = name.end()
+        position = _skip_blanks(text, name.end())
         options: dict[str, str] = {}
         if text[position : position + 1] == "{":
             end = text.find("}", position)
             if end < 0:
                 raise _error(text, position, "a closing '}'")
             options = _parse_options(text, position + 1, end)
-            position = end + 1
+            position = _skip_blanks(text, end + 1)
         specs.append(PassSpec(name.group(), options))
         if position == len(text):
             break
         if text[position] != ",":
             raise _error(text, position, "','")
-        position += 1
-        if position == len(text):
-            raise _error(text, position, "a pass name")
+        position = _skip_blanks(text, position + 1)
     return specs
 
 
 def _parse_options(text: str, start: int, end: int) -> dict[str, str]:
     options: dict[str, str] = {}
+    if not text[start:end].strip():
+        return options
     position = start
     for item in text[start:end].split(","):
-        key, equals, value = item.partition("=")
-        if not equals or not _NAME.fullmatch(key.strip()):
-            raise _error(text, position, "option=value")
-        options[key.strip()] = value.strip()
+        key, equals, value = (part.strip() for part in item.partition("="))
+        at = _skip_blanks(text, position)
+        if not equals or not _NAME.fullmatch(key):
+            raise _error(text, at, "option=value")
+        if key in options:
+            raise _error(text, at, f"option '{key}' only once")
+        options[key] = value
         position += len(item) + 1
     return options
+
+
+def _skip_blanks(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
 
 
 def _error(text: str, position: int, expected: str) -> UsageError:

@@ -6,7 +6,6 @@ What a pattern does not mention is a wildcard; the same name twice must bind the
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,13 @@ from typing import Any, TypeGuard
 import torch
 from torch import fx
 
+from rewrite.literals import (
+    describe_value,
+    equal_constants,
+    literal,
+    operator_name,
+    overloads,
+)
 from rewrite.schema import argument_names, arguments
 
 aten = torch.ops.aten
@@ -46,7 +52,7 @@ class Var(Pattern):
         """Bind the name, or compare with what it is bound to."""
         if self.name not in binding:
             yield {**binding, self.name: value}
-        elif binding[self.name] is value or _equal_constants(binding[self.name], value):
+        elif binding[self.name] is value or equal_constants(binding[self.name], value):
             yield binding
 
     def describe(self) -> str:
@@ -81,7 +87,7 @@ class Const(Pattern):
 
     def match(self, value: Any, binding: Binding) -> Iterator[Binding]:
         """Accept an equal literal, or a weight of one element that equals it."""
-        if _equal_constants(_literal(value), self.value):
+        if equal_constants(literal(value), self.value):
             yield binding
 
     def describe(self) -> str:
@@ -144,7 +150,7 @@ class Op(Pattern):
 
     def __init__(self, targets: Any, name: str | None = None, /, **arguments: Any) -> None:
         flat = targets if isinstance(targets, tuple) else (targets,)
-        object.__setattr__(self, "targets", tuple(_overloads(flat)))
+        object.__setattr__(self, "targets", tuple(overloads(flat)))
         object.__setattr__(self, "name", name)
         patterns = {k: v if isinstance(v, Pattern) else Const(v) for k, v in arguments.items()}
         object.__setattr__(self, "arguments", patterns)
@@ -177,11 +183,8 @@ class Op(Pattern):
                 return
             binding = named[0]
         yield from self._match_arguments(bound, binding)
-        # alpha scales `other` only, so the two sides may change places when it is one.
-        commutes = value.target in _COMMUTATIVE and bound.get("alpha", 1) == 1
-        if commutes and {"self", "other"} & set(self.arguments):
-            swapped = {**bound, "self": bound["other"], "other": bound["self"]}
-            yield from self._match_arguments(swapped, binding)
+        if self._commutes(value, bound):
+            yield from self._match_arguments(_swapped(bound), binding)
 
     def _match_arguments(self, bound: dict[str, Any], binding: Binding) -> Iterator[Binding]:
         def step(rest: list[tuple[str, Pattern]], current: Binding) -> Iterator[Binding]:
@@ -198,19 +201,35 @@ class Op(Pattern):
 
     def describe(self) -> str:
         """Name the operators."""
-        return " or ".join(dict.fromkeys(_operator_name(t) for t in self.targets))
+        return " or ".join(dict.fromkeys(operator_name(t) for t in self.targets))
 
     def why_not(self, node: fx.Node) -> str:
         """Say which argument of a call with the right operator does not fit."""
         bound = arguments(node)
+        alpha = bound.get("alpha", 1)
+        if "alpha" not in self.arguments and alpha != 1:
+            return f"its alpha is {alpha}, not 1"
+        misses = self._misses(bound)
+        if self._commutes(node, bound):
+            misses = min(misses, self._misses(_swapped(bound)), key=len)
+        return misses[0] if misses else "its arguments do not fit together"
+
+    def _misses(self, bound: dict[str, Any]) -> list[str]:
+        misses: list[str] = []
         for name, pattern in self.arguments.items():
             value = bound.get(name)
             if next(pattern.match(value, {}), None) is not None:
                 continue
             if isinstance(pattern, Op) and _calls(value, pattern.targets):
-                return pattern.why_not(value)
-            return f"its {name} is {_what(value)}, not {pattern.describe()}"
-        return "its arguments do not fit together"
+                misses.append(pattern.why_not(value))
+            else:
+                misses.append(f"its {name} is {describe_value(value)}, not {pattern.describe()}")
+        return misses
+
+    def _commutes(self, node: fx.Node, bound: dict[str, Any]) -> bool:
+        # alpha scales `other` only, so the two sides may change places when it is one.
+        named = {"self", "other"} & set(self.arguments)
+        return bool(named) and node.target in _COMMUTATIVE and bound.get("alpha", 1) == 1
 
 
 @dataclass(frozen=True)
@@ -244,18 +263,12 @@ def only_user(node: fx.Node) -> bool:
     return len(node.users) == 1
 
 
+def _swapped(bound: dict[str, Any]) -> dict[str, Any]:
+    return {**bound, "self": bound["other"], "other": bound["self"]}
+
+
 def _calls(value: Any, targets: tuple[Any, ...]) -> TypeGuard[fx.Node]:
     return isinstance(value, fx.Node) and value.op == "call_function" and value.target in targets
-
-
-def _overloads(targets: tuple[Any, ...]) -> Iterator[Any]:
-    for target in targets:
-        if isinstance(target, torch._ops.OpOverloadPacket):
-            names: list[str] = target.overloads()  # type: ignore[no-untyped-call]
-            for name in names:
-                yield getattr(target, name)
-        else:
-            yield target
 
 
 def _names(pattern: Pattern) -> Iterator[str]:
@@ -272,43 +285,3 @@ def _names(pattern: Pattern) -> Iterator[str]:
         inner = list(pattern.arguments.values())
     for each in inner:
         yield from _names(each)
-
-
-def _literal(value: Any) -> Any:
-    """Return the number a weight of one element holds, any other value as it is."""
-    if not isinstance(value, fx.Node) or value.op != "get_attr":
-        return value
-    owner: Any = value.graph.owning_module
-    for part in str(value.target).split("."):
-        owner = getattr(owner, part, None)
-    is_number = isinstance(owner, torch.Tensor) and owner.numel() == 1
-    return owner.item() if is_number else value
-
-
-def _operator_name(target: Any) -> str:
-    schema = getattr(target, "_schema", None)
-    if schema is None:
-        return str(getattr(target, "__name__", target))
-    return str(schema.name).removeprefix("aten::")
-
-
-def _what(value: Any) -> str:
-    if isinstance(value, fx.Node):
-        if value.op == "call_function":
-            return _operator_name(value.target)
-        return {"placeholder": "a graph input", "get_attr": "a weight"}.get(value.op, value.op)
-    return str(value)
-
-
-def _equal_constants(left: Any, right: Any) -> bool:
-    if isinstance(left, fx.Node) or isinstance(right, fx.Node):
-        return left is right
-    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        return len(left) == len(right) and all(
-            _equal_constants(a, b) for a, b in zip(left, right, strict=True)
-        )
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
-        return math.isclose(left, right, rel_tol=1e-6)
-    return type(left) is type(right) and bool(left == right)

@@ -1,4 +1,4 @@
-"""The direction of knowledge: rewrite/ knows no plugin, plugins/ no private name, zoo/ only torch."""
+"""The direction of knowledge: rewrite/ knows no plugin, plugins/ no private name, zoo/ torch."""
 
 from __future__ import annotations
 
