@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rewrite.canonical.activations import ACTIVATION_RULES
+from rewrite.canonical.attention import EagerAttention
 from rewrite.canonical.batch_norm import NativeBatchNorm
 from rewrite.canonical.common_calls import merge_common_calls
+from rewrite.canonical.constant_fold import fold_constants
 from rewrite.canonical.einsum import EINSUM_RULES
 from rewrite.canonical.fused_linear import FusedLinear
+from rewrite.canonical.gelu import GELU_RULES
+from rewrite.canonical.layer_norm import LAYER_NORM_RULES
 from rewrite.canonical.linear import LINEAR_RULES
+from rewrite.canonical.masks import MASK_RULES
 from rewrite.canonical.no_ops import drop_no_ops
 from rewrite.canonical.overloads import OVERLOAD_RULES
+from rewrite.canonical.padding import PaddedConv
 from rewrite.canonical.permutes import PERMUTE_RULES
+from rewrite.canonical.rms_norm import RMS_NORM_RULES
 from rewrite.canonical.views import VIEW_RULES
 
 if TYPE_CHECKING:
@@ -28,8 +36,23 @@ def layout_rules() -> list[Rule]:
 
 
 def idiom_rules() -> list[Rule]:
-    """Return the rules that recognise an operation written out by hand."""
-    return [*EINSUM_RULES, *LINEAR_RULES, FusedLinear()]
+    """Return the rules that recognise an operation written out by hand.
+
+    Linear comes before attention and folding, so that a transposed weight is not taken for a
+    product's factor or stored once more; layer norm before RMS norm, which it contains.
+    """
+    return [
+        *EINSUM_RULES,
+        *LINEAR_RULES,
+        FusedLinear(),
+        EagerAttention(),
+        *GELU_RULES,
+        *ACTIVATION_RULES,
+        *LAYER_NORM_RULES,
+        *RMS_NORM_RULES,
+        *MASK_RULES,
+        PaddedConv(),
+    ]
 
 
 def canonicalise(program: Program) -> None:
@@ -42,5 +65,6 @@ def canonicalise(program: Program) -> None:
         apply_rules(program, layout_rules())
         merge_common_calls(program)
         apply_rules(program, idiom_rules())
+        fold_constants(program)
         if program.version == before:
             break

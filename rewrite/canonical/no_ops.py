@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import fx
 
+from rewrite.canonical.values import dtype, number, same_shape, shape
 from rewrite.emitter import Emitter
 from rewrite.schema import arguments, is_call
 
@@ -22,6 +23,17 @@ _FORWARDING = (
     aten.alias.default,
     aten.lift_fresh_copy.default,
     aten.lift_fresh.default,
+)
+_DROPOUTS = (aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default)
+_MAYBE_SAME = (
+    aten._to_copy.default,
+    aten.to.dtype,
+    aten.to.device,
+    aten.to.dtype_layout,
+    aten.type_as.default,
+    aten.expand.default,
+    aten.reshape.default,
+    aten.view.default,
 )
 _ASSERTIONS = (aten._assert_tensor_metadata.default,)
 _TO_END = 2**62
@@ -50,28 +62,28 @@ def _forwarded(node: fx.Node) -> fx.Node | None:
     """Return the node whose value `node` repeats, if it does."""
     if is_call(node, *_FORWARDING):
         return _source(node)
-    if is_call(node, aten.dropout.default) and not arguments(node)["train"]:
+    if is_call(node, *_DROPOUTS) and not arguments(node)["train"]:
         return _source(node)
-    same_type = (
-        aten._to_copy.default,
-        aten.to.dtype,
-        aten.to.device,
-        aten.to.dtype_layout,
-        aten.type_as.default,
-        aten.expand.default,
-        aten.reshape.default,
-        aten.view.default,
-    )
-    if is_call(node, *same_type):
+    if is_call(node, *_MAYBE_SAME) or _is_neutral(node):
         source = _source(node)
         return source if _same_type(source, node) else None
+    return None
+
+
+def _is_neutral(node: fx.Node) -> bool:
+    """Tell whether a call adds 0, multiplies by 1, pads by nothing or slices everything."""
+    if is_call(node, aten.add.Tensor, aten.sub.Tensor):
+        return number(arguments(node)["other"]) == 0
+    if is_call(node, aten.mul.Tensor, aten.div.Tensor):
+        return number(arguments(node)["other"]) == 1
+    if is_call(node, aten.pad.default, aten.constant_pad_nd.default):
+        return all(isinstance(a, int) and a == 0 for a in arguments(node)["pad"])
     if is_call(node, aten.slice.Tensor):
         bound = arguments(node)
-        whole = (bound["start"] or 0) == 0 and bound["step"] == 1
         end = bound["end"]
-        if whole and (end is None or (isinstance(end, int) and end >= _TO_END)):
-            return _source(node)
-    return None
+        to_end = end is None or (isinstance(end, int) and end >= _TO_END)
+        return (bound["start"] or 0) == 0 and bound["step"] == 1 and to_end
+    return False
 
 
 def _source(node: fx.Node) -> fx.Node | None:
@@ -80,18 +92,5 @@ def _source(node: fx.Node) -> fx.Node | None:
 
 
 def _same_type(source: fx.Node | None, node: fx.Node) -> bool:
-    if source is None:
-        return False
-    before: Any = source.meta.get("val")
-    after: Any = node.meta.get("val")
-    if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
-        return False
-    if before.dtype != after.dtype or before.dim() != after.dim():
-        return False
-    return all(_same_size(a, b) for a, b in zip(before.shape, after.shape, strict=True))
-
-
-def _same_size(left: Any, right: Any) -> bool:
-    if isinstance(left, int) and isinstance(right, int):
-        return left == right
-    return str(left) == str(right)
+    known = dtype(source) is not None and dtype(source) == dtype(node)
+    return known and same_shape(shape(source), shape(node))
