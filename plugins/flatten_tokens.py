@@ -9,9 +9,11 @@ import torch
 from torch import fx
 
 from rewrite import (
+    Context,
     Emitter,
     Match,
     Op,
+    Outcome,
     Program,
     Reject,
     Rule,
@@ -20,6 +22,9 @@ from rewrite import (
     arguments,
     is_call,
 )
+from rewrite.canonical.common_calls import merge_common_calls
+from rewrite.canonical.no_ops import drop_no_ops
+from rewrite.canonical.views import ReshapeOfReshape
 from rewrite.quantization.markers import DEQUANTIZE, QUANTIZE
 
 aten = torch.ops.aten
@@ -51,7 +56,13 @@ class FlattenTokens(RulePass):
 
     def rules(self) -> list[Rule]:
         """Move un-flattening reshapes down, past whatever works on each token alone."""
-        return [UnaryOfTokens(), BinaryOfTokens(), NormOfTokens()]
+        return [UnaryOfTokens(), BinaryOfTokens(), NormOfTokens(), ReshapeOfReshape()]
+
+    def run(self, program: Program, context: Context) -> Outcome:
+        """Apply the rules, then drop the reshapes that have become void or double."""
+        outcome = super().run(program, context)
+        outcome.rewrites += drop_no_ops(program) + merge_common_calls(program)
+        return outcome
 
 
 class UnaryOfTokens(Rule):
@@ -59,6 +70,7 @@ class UnaryOfTokens(Rule):
 
     pattern = Op(_UNARY, "call")
     report_misses = False
+    report_rejections = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline silently unless the input is un-flattened tokens."""
@@ -82,6 +94,7 @@ class NormOfTokens(Rule):
 
     pattern = Op((aten.layer_norm.default, aten.rms_norm.default), "norm")
     report_misses = False
+    report_rejections = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless it normalises each token alone."""
@@ -90,6 +103,9 @@ class NormOfTokens(Rule):
             return "its input is not un-flattened tokens"
         if len(bound["normalized_shape"]) != 1:
             return "it normalises more than the last dimension"
+        # OpenVINO cannot compile a reshape of a two-dimensional norm's scaled output.
+        if not all(_takes_tokens(user) for user in match.root.users):
+            return "a reader needs the un-flattened form"
         return None
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
@@ -106,6 +122,7 @@ class BinaryOfTokens(Rule):
 
     pattern = Op(_BINARY, "call")
     report_misses = False
+    report_rejections = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless one side is un-flattened tokens and the other fits it."""
@@ -128,6 +145,12 @@ class BinaryOfTokens(Rule):
         flat = {name: _flattened(bound[name], width, root, emit) for name in ("self", "other")}
         call = emit.call(root.target, like=root, **{**bound, **flat})
         return _unflatten(call, reshape, root, emit)
+
+
+def _takes_tokens(user: fx.Node) -> bool:
+    if is_call(user, aten.reshape.default):
+        return bool(user.meta["val"].dim() == 2)
+    return is_call(user, *_UNARY, *_BINARY)
 
 
 def _first(bound: dict[str, Any]) -> Any:

@@ -49,6 +49,9 @@ class Target:
     """Spec name for inputs made by a kind of operator, over the consumer's own."""
     absorbs: tuple[str, ...] = ()
     """Kinds that disappear between an operator and the quantizer behind it."""
+    avoids: tuple[str, ...] = ()
+    """Known faults of a runtime to steer around: `concat-with-constant` keeps layers float whose
+    output is joined with a constant, such as a class token."""
     bias: str = "int32"
     """`int32` at s_x·s_w, or `float32`."""
     legalize: tuple[str, ...] = ()
@@ -87,6 +90,7 @@ _KEYS = {
     "bias",
     "legalize",
     "absorbs",
+    "avoids",
     "spec",
     "op",
     "producer",
@@ -121,6 +125,7 @@ class _Reader:
             ops=ops,
             producers=producers,
             absorbs=tuple(data.get("absorbs", ())),
+            avoids=tuple(data.get("avoids", ())),
             bias=data.get("bias", "int32"),
             legalize=tuple(data.get("legalize", ())),
             source=self.source,
