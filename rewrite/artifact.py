@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import Lowering
-from rewrite.equivalence import Inputs
-from rewrite.errors import CheckError
+from rewrite.equivalence import Inputs, difference
+from rewrite.errors import CheckError, UsageError
 from rewrite.lowering.agreement import Agreement, end_to_end, layer_by_layer, require
 from rewrite.lowering.lower import Lowered, feeds, lower, save
 from rewrite.program import Program
@@ -22,7 +23,7 @@ from rewrite.talk import Talk
 from rewrite.target import Target
 
 if TYPE_CHECKING:
-    from rewrite.compile import Request
+    from rewrite.request import Request
 
 _TIMED_SECONDS = 2.0
 
@@ -144,12 +145,20 @@ def build_artifact(
                 agreement.layers = layer_by_layer(lowered, path, names, inputs[0])
             verdicts = loaded.kernels()
         except RuntimeFailure as error:
+            if request.checks != "strict":
+                talk.warn(f"{name}: {error.what}")
+                continue
             raise CheckError(f"{name}: {error.what}", hint=error.hint or None) from error
         artifact.runtimes.append(OnRuntime(name, runtime.version, agreement, verdicts))
         artifact.loaded = artifact.loaded or loaded
         if request.checks == "strict":
             require(agreement, quantized=lowered.is_quantized)
-    if request.require_int8 is not None and artifact.runtimes:
+    if request.require_int8 is not None:
+        if not artifact.runtimes:
+            raise CheckError(
+                f"--require-int8: the file ran on no runtime of target '{target.name}'",
+                hint=f"install one of: {', '.join(target.runtimes)}",
+            )
         require_int8(artifact.runtimes[0].kernels, request.require_int8)
     return artifact
 
@@ -167,7 +176,8 @@ def require_int8(verdicts: Sequence[KernelVerdict], percent: float) -> None:
         return
     first = summary["fallbacks"][0] if summary["fallbacks"] else None
     raise CheckError(
-        f"{fired} of {eligible} eligible nodes run in int8 ({share:.0f} %, required: {percent:g} %)",
+        f"{fired} of {eligible} eligible nodes run in int8 ({share:.0f} %, "
+        f"required: {percent:g} %)",
         where=f"{first['node']}: {first['reason']}" if first else None,
         hint="see the fallbacks in --json for every reason",
     )
@@ -185,16 +195,41 @@ def int8_summary(verdicts: Sequence[KernelVerdict]) -> dict[str, Any]:
     }
 
 
-def write_pt2(program: Program, path: Path) -> Artifact:
-    """Write a program as a `.pt2` file that `torch.export.load` reads."""
+def write_pt2(
+    program: Program, path: Path, inputs: Sequence[Inputs], *, strict: bool
+) -> tuple[Artifact, Callable[..., Any]]:
+    """Write a program as a `.pt2` file, load it as torch does, and compare the two.
+
+    Returns:
+        The file, and the loaded module.
+
+    Raises:
+        CheckError: when `strict` and the loaded file disagrees.
+    """
     torch.export.save(re_export(program), path)
-    return Artifact(path, size=_bytes(path))
+    module = torch.export.load(path).module()
+    pairs = []
+    for args, kwargs in inputs:
+        expected, actual = program(*args, **kwargs), module(*args, **kwargs)
+        leaves = zip(pytree.tree_leaves(expected), pytree.tree_leaves(actual), strict=True)
+        pairs += [pair for pair in leaves if isinstance(pair[0], torch.Tensor)]
+    agreement = Agreement(difference(pairs), top1=None)
+    if strict:
+        require(agreement, quantized=False)
+    artifact = Artifact(path, size=_bytes(path))
+    artifact.runtimes.append(OnRuntime("torch", torch.__version__, agreement, []))
+    return artifact, module
 
 
 def place(artifact: Artifact, output: Path) -> None:
     """Move a finished file, and the weights beside it, to where the user wants them."""
-    for part in sorted(artifact.path.parent.glob(f"{artifact.path.name}*"), reverse=True):
-        part.replace(output.resolve().parent / part.name)
+    # The weights first: whoever finds the new model finds its weights too.
+    parts = sorted(artifact.path.parent.glob(f"{artifact.path.name}*"), reverse=True)
+    try:
+        for part in parts:
+            part.replace(output.resolve().parent / part.name)
+    except OSError as error:
+        raise UsageError(f"cannot write '{output}': {error.strerror}") from error
     artifact.path = output
 
 

@@ -2,122 +2,108 @@
 
 from __future__ import annotations
 
-import resource
+import contextlib
+import random
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 import rewrite
 from rewrite import equivalence
-from rewrite.artifact import Artifact, build_artifact, place, write_pt2
-from rewrite.capture import capture
+from rewrite.artifact import build_artifact, place, write_pt2
+from rewrite.capture import capture, split_inputs
 from rewrite.descriptors import Model
 from rewrite.errors import UsageError
-from rewrite.model_file import load_model_file, make_model
+from rewrite.model_file import guard_model, load_model_file, make_model
 from rewrite.options import build
-from rewrite.pass_spec import PassSpec
+from rewrite.pass_spec import PassSpec, parse_passes
 from rewrite.passes import Context, Pass
-from rewrite.pipeline import PassReport, order_passes, run_passes
+from rewrite.pipeline import order_passes, run_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
+from rewrite.quantization.observe import check_batch
+from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Result, peak_rss_mb
 from rewrite.talk import Talk
 from rewrite.target import Target
 
-DEFAULT_TARGET = "portable"
-DEFAULT_PRESET = "float"
-Checks = Literal["strict", "report", "off"]
+__all__ = [
+    "DEFAULT_PRESET",
+    "DEFAULT_TARGET",
+    "Checks",
+    "Request",
+    "Result",
+    "check_batches",
+    "choose_passes",
+    "compile_model",
+    "find_model",
+    "legalize",
+    "peak_rss_mb",
+    "rewrite_model",
+]
 
-
-@dataclass(frozen=True)
-class Request:
-    """What to compile, and how."""
-
-    model: str
-    passes: tuple[PassSpec, ...] = ()
-    preset: str | None = None
-    target: str = DEFAULT_TARGET
-    output: Path | None = None
-    """`.onnx` or `.pt2`; None compiles without writing anything."""
-    opset: int | None = None
-    seed: int = 0
-    device: str = "cpu"
-    threads: int = 0
-    checks: Checks = "strict"
-    require_int8: float | None = None
-    """Smallest share of eligible nodes, in %, that must run in int8."""
-    evaluate: bool = True
-    latency: bool = False
-    """Also lower the float program and time both files."""
+_BATCHES_COMPARED = 4
+"""Calibration batches that a file is run on beside the example inputs."""
 
 
 @dataclass
-class Result:
-    """Everything a compilation found out."""
+class _Job:
+    """One compilation while it runs."""
 
-    model: str
-    target: str
-    reports: list[PassReport] = field(default_factory=list)
-    passes: list[Pass] = field(default_factory=list)
-    captured: Program | None = None
-    program: Program | None = None
-    artifact: Artifact | None = None
-    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-    seconds: float = 0.0
-    opset: int = 0
+    request: Request
+    host: PluginHost
+    talk: Talk
+    description: Model
+    target: Target
+    context: Context
+    result: Result
+    eager: nn.Module
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the object that `--json` prints."""
-        artifact = self.artifact
-        metrics = {k: self.metrics.get(k, {}) for k in ("eager", "program", "deployed")}
-        return {
-            "model": self.model,
-            "target": self.target,
-            "passes": [r.as_json() for r in self.reports],
-            "artifact": artifact.describe() if artifact else None,
-            "metrics": metrics,
-            "agreement": artifact.agreement_json() if artifact else None,
-            "int8": artifact.int8_json() if artifact else None,
-            "runtimes": artifact.runtimes_json() if artifact else {},
-            "latency_ms": artifact.latency if artifact else {"float": None, "deployed": None},
-            "seconds": round(self.seconds, 3),
-            "peak_rss_mb": round(peak_rss_mb(), 1),
-        }
+    @property
+    def checked(self) -> bool:
+        return self.request.checks != "off"
+
+    @property
+    def program(self) -> Program:
+        assert self.result.program is not None
+        return self.result.program
 
 
 def find_model(host: PluginHost, text: str) -> Model:
     """Return the description of `zoo:NAME`, `path/model.py` or `path/model.py:factory`."""
     if text.startswith("zoo:"):
-        return host.find_model(text.removeprefix("zoo:"))
-    return load_model_file(text)
+        return guard_model(host.find_model(text.removeprefix("zoo:")))
+    return guard_model(load_model_file(text))
 
 
 def choose_passes(host: PluginHost, request: Request) -> list[Pass]:
     """Build the passes of a request: a list given by hand keeps its order, a preset is ordered."""
-    if request.passes and request.preset:
+    if request.passes is not None and request.preset:
         raise UsageError("give --passes or --preset, not both")
-    if request.passes:
-        return [build(host.find_pass(s.name), s.name, dict(s.options)) for s in request.passes]
+    if request.passes is not None:
+        return _build(host, request.passes)
     preset = host.find_preset(request.preset or DEFAULT_PRESET)
     return [p() for p in order_passes([host.find_pass(name) for name in preset.passes])]
 
 
-def make_context(host: PluginHost, description: Model, request: Request, talk: Talk) -> Context:
-    """Return what passes may use for this model and target."""
-    return Context(
-        target=host.find_target(request.target),
-        calibration=description.calibration,
-        device=request.device,
-        seed=request.seed,
-        progress=talk.progress,
-        calibrators=dict(host.calibrators()),
-    )
+def rewrite_model(request: Request, host: PluginHost, talk: Talk | None = None) -> Result:
+    """Capture a model and run the passes; neither evaluates nor writes anything.
+
+    Raises:
+        RewriteError: with what, where and a hint.
+    """
+    started = time.perf_counter()
+    with _threads(request.threads):
+        result = _rewrite(request, host, talk or Talk()).result
+    result.seconds = time.perf_counter() - started
+    return result
 
 
 def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) -> Result:
@@ -126,22 +112,68 @@ def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) 
     Raises:
         RewriteError: with what, where and a hint; nothing has been written then.
     """
-    talk = talk or Talk()
     started = time.perf_counter()
-    torch.manual_seed(request.seed)
-    description = find_model(host, request.model)
+    _check_output(request)
+    with _threads(request.threads):
+        job = _rewrite(request, host, talk or Talk())
+        _evaluate(job, "eager", job.eager)
+        _evaluate(job, "program", job.program)
+        if request.output is not None:
+            _write(job, request.output)
+    job.result.seconds = time.perf_counter() - started
+    return job.result
+
+
+def legalize(
+    program: Program, target: Target, host: PluginHost, context: Context, *, checked: bool
+) -> Program:
+    """Bring a program into the layout that a target's kernels want."""
+    specs = [spec for text in target.legalize for spec in parse_passes(text)]
+    passes = _build(host, specs)
+    done = run_passes(program, passes, context, origin=host.pass_origin, checked=checked)
+    return done.program
+
+
+def check_batches(
+    description: Model, program: Program, limit: int = _BATCHES_COMPARED
+) -> list[equivalence.Inputs]:
+    """Return the example inputs and the first calibration batches, to compare runtimes on."""
+    inputs = [program.example]
+    if description.calibration is not None:
+        for number, batch in enumerate(description.calibration(), start=1):
+            args, kwargs = split_inputs(batch)
+            check_batch(program, args, kwargs, f"calibration batch {number}")
+            inputs.append((args, kwargs))
+            if number == limit:
+                break
+    return inputs
+
+
+def _build(host: PluginHost, specs: Sequence[PassSpec]) -> list[Pass]:
+    return [build(host.find_pass(s.name), s.name, dict(s.options)) for s in specs]
+
+
+def _rewrite(request: Request, host: PluginHost, talk: Talk) -> _Job:
+    """Do everything up to the rewritten program; cheap mistakes are found first."""
     passes = choose_passes(host, request)
-    context = make_context(host, description, request, talk)
-    assert context.target is not None
-    opset = _opset(request, context.target)
-    _check_output(request.output)
-    result = Result(request.model, request.target, passes=passes, opset=opset)
+    target = host.find_target(request.target)
+    result = Result(request.model, request.target, passes=passes, seed=request.seed)
+    result.opset = _opset(request, target)
+    description = find_model(host, request.model)
+    _seed(request.seed)
     talk.step(f"capture {description.name}")
     eager = make_model(description)
-    program = capture(eager, description.inputs(), description.dynamic_shapes)
-    result.captured = program
+    result.captured = capture(eager, description.inputs(), description.dynamic_shapes)
+    context = Context(
+        target=target,
+        calibration=description.calibration,
+        device=request.device,
+        seed=request.seed,
+        progress=talk.progress,
+        calibrators=dict(host.calibrators()),
+    )
     done = run_passes(
-        program,
+        result.captured,
         passes,
         context,
         observers=host.observers(),
@@ -150,43 +182,82 @@ def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) 
         on_report=talk.passed,
     )
     result.program, result.reports = done.program, done.reports
-    _evaluate(result, description, {"eager": eager, "program": result.program}, request, talk)
-    if request.output is not None:
-        _write(request.output, request, host, description, context, result, talk)
-    result.seconds = time.perf_counter() - started
-    return result
+    return _Job(request, host, talk, description, target, context, result, eager)
 
 
-def legalize(
-    program: Program, target: Target, host: PluginHost, context: Context, *, checked: bool
-) -> Program:
-    """Bring a program into the layout that a target's kernels want."""
-    from rewrite.pass_spec import parse_passes
-
-    specs = [spec for text in target.legalize for spec in parse_passes(text)]
-    passes = [build(host.find_pass(s.name), s.name, dict(s.options)) for s in specs]
-    return run_passes(
-        program, passes, context, origin=host.pass_origin, checked=checked
-    ).program
-
-
-def check_batches(description: Model, program: Program, limit: int = 4) -> list[equivalence.Inputs]:
-    """Return the example inputs and the first calibration batches, to compare runtimes on."""
-    from rewrite.capture import split_inputs
-
-    inputs = [program.example]
-    if description.calibration is not None:
-        for number, batch in enumerate(description.calibration()):
-            if number >= limit:
-                break
-            inputs.append(split_inputs(batch))
-    return inputs
+def _write(job: _Job, output: Path) -> None:
+    """Make the file in a scratch folder beside its place, and move it there when it holds."""
+    scratch = Path(tempfile.mkdtemp(prefix=".rewrite-", dir=output.resolve().parent))
+    try:
+        if output.suffix == ".pt2":
+            _write_pt2(job, scratch / output.name)
+        else:
+            _write_onnx(job, scratch / output.name)
+        assert job.result.artifact is not None
+        place(job.result.artifact, output)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def peak_rss_mb() -> float:
-    """Return the largest resident memory of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024) if sys.platform == "darwin" else peak / 1024
+def _write_pt2(job: _Job, path: Path) -> None:
+    job.talk.step("write the program for PyTorch")
+    strict = job.request.checks == "strict"
+    inputs = check_batches(job.description, job.program)
+    job.result.artifact, run = write_pt2(job.program, path, inputs, strict=strict)
+    _evaluate(job, "deployed", run)
+
+
+def _write_onnx(job: _Job, path: Path) -> None:
+    result = job.result
+    job.talk.step(f"lower to ONNX opset {result.opset}")
+    lowered = legalize(job.program, job.target, job.host, job.context, checked=job.checked)
+    artifact = result.artifact = build_artifact(
+        lowered,
+        path,
+        request=job.request,
+        opset=result.opset,
+        target=job.target,
+        lowerings=job.host.lowerings(),
+        inputs=check_batches(job.description, job.program),
+        metadata=_metadata(job),
+        talk=job.talk,
+    )
+    if artifact.loaded is None:
+        return
+    _evaluate(job, "deployed", artifact.runner(job.program))
+    if job.request.latency:
+        _latency(job, path.parent / "float.onnx")
+
+
+def _latency(job: _Job, path: Path) -> None:
+    """Time the file beside a float file of the same model, alternating between the two."""
+    result, host = job.result, job.host
+    assert result.artifact is not None and result.captured is not None
+    job.talk.step("lower the float program and time both files")
+    passes = choose_passes(host, Request(result.model, preset=DEFAULT_PRESET))
+    program = run_passes(result.captured, passes, job.context, checked=False).program
+    program = legalize(program, job.target, host, job.context, checked=False)
+    result.artifact.time_against(program, path, result.opset, host.lowerings(), job.request.threads)
+
+
+def _evaluate(job: _Job, name: str, run: Any) -> None:
+    if job.description.evaluate is None or not job.request.evaluate:
+        return
+    job.talk.step(f"evaluate {name}")
+    with torch.no_grad():
+        job.result.metrics[name] = job.description.evaluate(run)
+
+
+def _metadata(job: _Job) -> dict[str, Any]:
+    return {
+        "version": rewrite.__version__,
+        "torch": torch.__version__,
+        "model": job.request.model,
+        "target": job.request.target,
+        "seed": job.request.seed,
+        "ledger": job.program.ledger,
+        "metrics": job.result.metrics,
+    }
 
 
 def _opset(request: Request, target: Target) -> int:
@@ -199,106 +270,59 @@ def _opset(request: Request, target: Target) -> int:
     return opset
 
 
-def _check_output(output: Path | None) -> None:
+def _check_output(request: Request) -> None:
+    """Find out before any work whether the file can be written at its place."""
+    output = request.output
     if output is None:
         return
     if output.suffix not in (".onnx", ".pt2"):
         raise UsageError(
             f"the output '{output}' ends in neither .onnx nor .pt2",
-            hint=f"-o {output.with_suffix('.onnx')}",
+            hint=f"-o {output.with_suffix('.onnx')}" if output.name else "name a file",
         )
-    if output.is_dir():
-        raise UsageError(f"cannot write '{output}': it is a folder", hint="name a file in it")
-    folder = output.resolve().parent
+    if output.suffix == ".pt2" and request.require_int8 is not None:
+        raise UsageError("--require-int8 looks at a runtime's kernels", hint="-o NAME.onnx")
+    check_writable(output)
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a file can be written at `path`.
+
+    Raises:
+        UsageError: when it is a folder, or its folder is not there or not writable.
+    """
+    if path.is_dir():
+        raise UsageError(f"cannot write '{path}': it is a folder", hint="name a file in it")
+    folder = path.resolve().parent
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"cannot write '{path}': '{folder}' is not a folder", hint="choose another place"
+        )
     if not folder.is_dir():
-        raise UsageError(f"cannot write '{output}': there is no folder '{folder}'", hint=f"mkdir -p {folder}")
+        raise UsageError(
+            f"cannot write '{path}': there is no folder '{folder}'", hint=f"mkdir -p {folder}"
+        )
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(f"cannot write '{output}': {error.strerror}", hint="choose another place") from None
+        raise UsageError(
+            f"cannot write '{path}': {error.strerror}", hint="choose another place"
+        ) from None
 
 
-def _write(
-    output: Path,
-    request: Request,
-    host: PluginHost,
-    description: Model,
-    context: Context,
-    result: Result,
-    talk: Talk,
-) -> None:
-    assert result.program is not None and context.target is not None
-    scratch = Path(tempfile.mkdtemp(prefix=".rewrite-", dir=output.resolve().parent))
+def _seed(seed: int) -> None:
+    """Seed whatever the model file may draw its weights and batches from."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
     try:
-        if output.suffix == ".pt2":
-            talk.step("write the program for PyTorch")
-            result.artifact = write_pt2(result.program, scratch / output.name)
-        else:
-            talk.step(f"lower to ONNX opset {result.opset}")
-            checked = request.checks != "off"
-            lowered = legalize(result.program, context.target, host, context, checked=checked)
-            result.artifact = build_artifact(
-                lowered,
-                scratch / output.name,
-                request=request,
-                opset=result.opset,
-                target=context.target,
-                lowerings=host.lowerings(),
-                inputs=check_batches(description, result.program),
-                metadata=_metadata(result, request),
-                talk=talk,
-            )
-            deployed = result.artifact.runner(result.program)
-            _evaluate(result, description, {"deployed": deployed}, request, talk)
-            if request.latency and result.captured is not None:
-                _latency(result, request, host, context, scratch, talk)
-        place(result.artifact, output)
+        yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _latency(
-    result: Result, request: Request, host: PluginHost, context: Context, scratch: Path, talk: Talk
-) -> None:
-    """Time the file beside a float file of the same model, alternating between the two."""
-    assert result.artifact is not None and result.captured is not None
-    assert context.target is not None
-    talk.step("lower the float program and time both files")
-    names = host.find_preset(DEFAULT_PRESET).passes
-    passes = [p() for p in order_passes([host.find_pass(name) for name in names])]
-    program = run_passes(result.captured, passes, context, checked=False).program
-    program = legalize(program, context.target, host, context, checked=False)
-    result.artifact.time_against(
-        program, scratch / "float.onnx", result.opset, host.lowerings(), request.threads
-    )
-
-
-def _evaluate(
-    result: Result, description: Model, runs: dict[str, Any], request: Request, talk: Talk
-) -> None:
-    if description.evaluate is None or not request.evaluate:
-        return
-    for name, run in runs.items():
-        talk.step(f"evaluate {name}")
-        with torch.no_grad():
-            values = description.evaluate(run)
-        result.metrics[name] = {key: float(value) for key, value in values.items()}
-
-
-def _metadata(result: Result, request: Request) -> dict[str, Any]:
-    assert result.program is not None
-    return {
-        "version": rewrite.__version__,
-        "torch": torch.__version__,
-        "model": request.model,
-        "target": request.target,
-        "seed": request.seed,
-        "ledger": result.program.ledger,
-        "metrics": result.metrics,
-    }
-
-
-def pass_lines(passes: Sequence[Pass]) -> str:
-    """Return the passes as `--passes` takes them."""
-    return ",".join(p.name for p in passes)
+        torch.set_num_threads(before)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,7 @@ from torch import nn
 
 from rewrite.capture import first_line, user_frame
 from rewrite.descriptors import Model
-from rewrite.errors import CaptureError, UsageError, nearest
-
-_FUNCTIONS = ("model", "inputs", "calibration", "evaluate")
+from rewrite.errors import CaptureError, RewriteError, UsageError, nearest
 
 
 def load_model_file(text: str) -> Model:
@@ -41,12 +40,24 @@ def load_model_file(text: str) -> Model:
     assert make is not None and inputs is not None
     return Model(
         name=path.stem if factory == "model" else f"{path.stem}:{factory}",
-        model=_guarded(make, f"{factory}()"),
-        inputs=_guarded(inputs, "inputs()"),
+        model=make,
+        inputs=inputs,
         dynamic_shapes=getattr(module, "dynamic_shapes", None),
         calibration=_function(module, "calibration", path),
         evaluate=_function(module, "evaluate", path),
         source=str(path),
+    )
+
+
+def guard_model(description: Model) -> Model:
+    """Let every failure of the user's own functions name the user's own line."""
+    calibration, evaluate = description.calibration, description.evaluate
+    return replace(
+        description,
+        model=_guarded(description.model, f"the factory of '{description.name}'"),
+        inputs=_guarded(description.inputs, "inputs()"),
+        calibration=calibration and _guarded_batches(calibration),
+        evaluate=evaluate and _guarded(_numbers(evaluate), "evaluate()"),
     )
 
 
@@ -56,11 +67,13 @@ def make_model(description: Model) -> nn.Module:
     Raises:
         CaptureError: when the factory raises or returns something else.
     """
-    model = _guarded(description.model, f"the factory of '{description.name}'")()
+    model = description.model()
     if not isinstance(model, nn.Module):
         raise CaptureError(
-            f"model() of '{description.name}' returned {type(model).__name__}, not an nn.Module",
+            f"the factory of '{description.name}' returned {type(model).__name__}, "
+            "not an nn.Module",
             where=description.source or None,
+            hint="end it with: return model.eval()",
         )
     return model
 
@@ -79,10 +92,13 @@ def _import(path: Path) -> ModuleType:
         raise UsageError(f"'{path}' is not a Python file", hint="model files end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent.resolve()))
+    # As for a script: what lies beside the file can be imported, by its functions too.
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = user_frame(error) or str(path)
         if isinstance(error, SyntaxError):
             where = f"{error.filename}:{error.lineno}: {(error.text or '').strip()}"
@@ -91,8 +107,6 @@ def _import(path: Path) -> ModuleType:
             where=where,
             hint=f"try: python {path}",
         ) from error
-    finally:
-        sys.path.pop(0)
     return module
 
 
@@ -117,13 +131,39 @@ def _guarded(function: Callable[..., Any], what: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except CaptureError:
+        except RewriteError:
             raise
         except Exception as error:
-            raise CaptureError(
-                f"{what} raised {type(error).__name__}: {first_line(error)}",
-                where=user_frame(error),
-                hint="mend the model file; nothing was compiled",
-            ) from error
+            raise _failed(what, error) from error
 
     return call
+
+
+def _guarded_batches(function: Callable[[], Iterable[Any]]) -> Callable[[], Iterator[Any]]:
+    def batches() -> Iterator[Any]:
+        iterator = _guarded(lambda: iter(function()), "calibration()")()
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise _failed("calibration()", error) from error
+            yield batch
+
+    return batches
+
+
+def _numbers(evaluate: Callable[..., Any]) -> Callable[..., dict[str, float]]:
+    def call(run: Any) -> dict[str, float]:
+        return {str(name): float(value) for name, value in evaluate(run).items()}
+
+    return call
+
+
+def _failed(what: str, error: Exception) -> CaptureError:
+    return CaptureError(
+        f"{what} raised {type(error).__name__}: {first_line(error)}",
+        where=user_frame(error),
+        hint="mend the model file; nothing was written",
+    )

@@ -67,9 +67,11 @@ def write_recipe(
     ]
     for p in passes:
         lines += ["", "[[pass]]", f'name = "{p.name}"']
-        lines += [f"{k} = {_toml(v)}" for k, v in option_values(p).items() if v is not None]
+        lines += [f"{k} = {_toml(v)}" for k, v in option_values(p).items()]
+    scratch = path.with_name(f".{path.name}.tmp")
     try:
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        scratch.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        scratch.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write the recipe: {error.strerror}", where=str(path)) from None
 
@@ -82,6 +84,8 @@ def _pass(entry: dict[str, Any], path: Path) -> PassSpec:
 
 
 def _toml(value: Any) -> str:
+    if value is None:
+        return '"none"'
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rewrite.pipeline import PassReport
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rewrite.pipeline import PassReport
 
 
 class Talk:

@@ -1,0 +1,167 @@
+"""`rewrite MODEL ...`: compile a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rewrite.cli.console import working
+from rewrite.cli.options import (
+    json_option,
+    make_host,
+    make_request,
+    pass_options,
+    plugin_options,
+    talk_options,
+)
+from rewrite.cli.output import show_json
+from rewrite.cli.summary import show_summary
+from rewrite.errors import UsageError
+
+if TYPE_CHECKING:
+    from rewrite.recipe import Recipe
+    from rewrite.request import Request, Result
+    from rewrite.talk import Talk
+
+
+def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read 95 or 95%."""
+    if value is None:
+        return None
+    try:
+        share = float(value.removesuffix("%"))
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not a percentage, like 95%", ctx, param) from None
+    if not 0 <= share <= 100:
+        raise click.BadParameter(f"'{value}' is not between 0% and 100%", ctx, param)
+    return share
+
+
+@click.command("run", short_help="Compile a model (implied: rewrite MODEL ...).")
+@click.argument("model", metavar="MODEL")
+@pass_options
+@click.option("-o", "--output", metavar="FILE", help="What to write: NAME.onnx or NAME.pt2.")
+@click.option("--recipe", metavar="FILE", help="Read passes, target, opset and seed from a file.")
+@click.option("--write-recipe", metavar="FILE", help="Write the recipe that reproduces this run.")
+@click.option("--opset", type=int, help="ONNX opset.  [default: the target's]")
+@click.option("--seed", type=int, help="Seed of everything random.  [default: 0]")
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    default=0,
+    help="Threads of torch and the runtimes; 0 is their own choice.",
+)
+@click.option("--device", type=click.Choice(["cpu"]), default="cpu", help="Where passes compute.")
+@click.option(
+    "--checks",
+    type=click.Choice(["strict", "report", "off"]),
+    default="strict",
+    help="strict: a file that disagrees is not written; report: it is; off: passes go unchecked.",
+)
+@click.option(
+    "--require-int8",
+    callback=_percent,
+    metavar="PERCENT",
+    help="Fail when a smaller share of the eligible nodes runs in int8.",
+)
+@click.option("--evaluate/--no-evaluate", default=True, help="Run the model's evaluate().")
+@click.option("--latency", is_flag=True, help="Time the file beside a float file of the model.")
+@click.option("--dry-run", is_flag=True, help="Run and check the passes; lower and write nothing.")
+@plugin_options
+@json_option
+@talk_options
+def run(model: str, **given: Any) -> None:
+    """Compile MODEL: capture it, run passes, lower it, check the file on real runtimes.
+
+    MODEL is path/model.py, path/model.py:factory or zoo:NAME. Without --passes, --preset and
+    --recipe, the preset `float` runs: everything that is exact.
+    """
+    with working(quiet=given["quiet"], verbose=given["verbose"]) as talk:
+        result, recipe = _run(model, given, talk)
+    if given["as_json"]:
+        show_json(result.as_json())
+    else:
+        show_summary(result, recipe)
+
+
+def _run(model: str, given: dict[str, Any], talk: Talk) -> tuple[Result, Path | None]:
+    output = _output(model, given)
+    wanted = given["write_recipe"]
+    recipe = Path(wanted) if wanted and not given["dry_run"] else None
+    if not (given["passes"] is not None or given["preset"] or given["recipe"]):
+        talk.step("no --passes or --preset: running --preset float (for 8 bits: --preset int8)")
+    from rewrite.compile import check_writable, compile_model
+
+    if recipe is not None:
+        check_writable(recipe)
+    host = make_host(given["plugin_files"], given["block"])
+    result = compile_model(_request(model, given, output), host, talk)
+    if recipe is not None:
+        _write_recipe(recipe, result, given)
+    return result, recipe
+
+
+def _output(model: str, given: dict[str, Any]) -> Path | None:
+    if given["dry_run"]:
+        return None
+    if given["output"] is None:
+        name = Path(model.removeprefix("zoo:").rpartition(".py")[0] or model).name
+        raise UsageError(
+            "where shall the file go?",
+            hint=f"-o {name.removeprefix('zoo:')}.onnx, or --dry-run to write nothing",
+        )
+    return Path(given["output"])
+
+
+def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
+    recipe = _recipe(given)
+    target, opset, seed = given["target"], given["opset"], given["seed"]
+    passes = given["passes"]
+    request = make_request(
+        model,
+        passes=passes,
+        preset=given["preset"],
+        target=target if target is not None or recipe is None else recipe.target,
+        output=output,
+        opset=opset if opset is not None or recipe is None else recipe.opset,
+        seed=next((s for s in (seed, recipe and recipe.seed) if s is not None), 0),
+        device=given["device"],
+        threads=given["threads"],
+        checks=given["checks"],
+        require_int8=given["require_int8"],
+        evaluate=given["evaluate"],
+        latency=given["latency"],
+    )
+    if recipe is None:
+        return request
+    from dataclasses import replace
+
+    return replace(request, passes=recipe.passes)
+
+
+def _recipe(given: dict[str, Any]) -> Recipe | None:
+    if not given["recipe"]:
+        return None
+    if given["passes"] is not None or given["preset"]:
+        raise UsageError(
+            "a recipe lists the passes: give it alone", hint="leave out --passes and --preset"
+        )
+    from rewrite.recipe import read_recipe
+
+    return read_recipe(Path(given["recipe"]))
+
+
+def _write_recipe(path: Path, result: Result, given: dict[str, Any]) -> None:
+    import rewrite
+    from rewrite.recipe import write_recipe
+
+    write_recipe(
+        path,
+        result.passes,
+        target=result.target,
+        opset=result.opset,
+        seed=result.seed,
+        version=rewrite.__version__,
+    )

@@ -1,0 +1,98 @@
+"""The summary of a compilation, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rewrite.cli.output import show_table, size_text
+
+if TYPE_CHECKING:
+    from rewrite.artifact import Artifact
+    from rewrite.request import Result
+
+_SHOWN_FALLBACKS = 8
+
+
+def show_summary(result: Result, recipe: Path | None = None) -> None:
+    """Print what was written, what it scores, how it agrees and how fast it is."""
+    artifact = result.artifact
+    if artifact is None:
+        changed = sum(r.outcome.rewrites for r in result.reports)
+        click.echo(f"dry run: {changed} rewrites by {len(result.reports)} passes, nothing written")
+    rows = list(_file(result, artifact)) if artifact else []
+    for name, values in result.as_json()["runtimes"].items():
+        rows += runtime_rows(f"{name} {values['version']}", values)
+    if artifact:
+        rows += _latency(artifact.latency)
+    if recipe is not None:
+        rows.append(("recipe", str(recipe)))
+    summary = result.as_json()
+    rows.append(
+        ("cost", f"{summary['seconds']:.1f} s, peak memory {summary['peak_rss_mb']:.0f} MB")
+    )
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        click.echo(f"{name:<{width}}  {text}".rstrip())
+    show_metrics(result.metrics)
+
+
+def show_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Print one row per metric, one column per way of running the model."""
+    columns = [name for name, values in metrics.items() if values]
+    if not columns:
+        return
+    names = list(dict.fromkeys(key for column in columns for key in metrics[column]))
+    click.echo()
+    show_table(
+        ("metric", *columns),
+        [(n, *(_number(metrics[c].get(n)) for c in columns)) for n in names],
+    )
+
+
+def runtime_rows(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return what one runtime made of the file: agreement, int8 kernels, fallbacks."""
+    yield name, _agreement(values["agreement"])
+    int8 = values["int8"]
+    if not int8["eligible"]:
+        return
+    fallbacks = int8["fallbacks"]
+    yield "", f"{int8['fired']} of {int8['eligible']} eligible nodes run in int8"
+    for entry in fallbacks[:_SHOWN_FALLBACKS]:
+        yield "", f"  not {entry['node']}: {entry['reason']}"
+    if len(fallbacks) > _SHOWN_FALLBACKS:
+        yield "", f"  and {len(fallbacks) - _SHOWN_FALLBACKS} more: see --json"
+
+
+def _file(result: Result, artifact: Artifact) -> Iterator[tuple[str, str]]:
+    opset = f", opset {artifact.opset}, target {result.target}" if artifact.opset else ""
+    yield "wrote", f"{artifact.path} ({size_text(artifact.size)}{opset})"
+
+
+def _agreement(values: Mapping[str, Any]) -> str:
+    sqnr = values["sqnr_db"]
+    parts = [f"agrees to {sqnr:.1f} dB" if sqnr is not None else "agrees exactly"]
+    if values.get("top1_percent") is not None:
+        parts.append(f"top-1 {values['top1_percent']:.2f} %")
+    layers = values.get("layers")
+    if layers and layers["compared"]:
+        steps = layers["max_lsb"]
+        within = f"within {steps} step{'' if steps == 1 else 's'}" if steps else "equal"
+        parts.append(f"{layers['compared']} of {layers['total']} layers {within}")
+    return ", ".join(parts)
+
+
+def _latency(values: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:
+    before, after = values["float"], values["deployed"]
+    if before and after:
+        yield (
+            "latency",
+            f"{after:.3f} ms, float {before:.3f} ms: {before / after:.2f} times as fast",
+        )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"

@@ -1,0 +1,78 @@
+"""`rewrite targets`: where a file can be made to run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rewrite.cli.console import working
+from rewrite.cli.options import json_option, make_host, plugin_options, talk_options
+from rewrite.cli.output import show_json, show_table
+
+if TYPE_CHECKING:
+    from rewrite.plugin_host import PluginHost
+
+
+@click.command("targets", short_help="List the deployment targets, or describe one.")
+@click.argument("name", required=False)
+@plugin_options
+@json_option
+@talk_options
+def targets(name: str | None, **given: Any) -> None:
+    """List the targets; with NAME, show what one target wants."""
+    with working(quiet=given["quiet"], verbose=given["verbose"]):
+        host = make_host(given["plugin_files"], given["block"])
+        value = _describe(host, name) if name else [_describe(host, n) for n in host.targets()]
+    if given["as_json"]:
+        show_json(value)
+    elif isinstance(value, dict):
+        _show_one(value)
+    else:
+        show_table(
+            ("target", "opset", "runs on", "from", "summary"),
+            [
+                (
+                    t["name"],
+                    str(t["opset"]),
+                    ", ".join(t["runtimes"]),
+                    t["distribution"],
+                    t["summary"],
+                )
+                for t in value
+            ],
+        )
+
+
+def _describe(host: PluginHost, name: str) -> dict[str, Any]:
+    target = host.find_target(name)
+    return {**asdict(target), "distribution": host.origin("target", name)}
+
+
+def _show_one(value: dict[str, Any]) -> None:
+    low, high = value["opset_range"]
+    click.echo(f"{value['name']}: {value['summary']}")
+    click.echo(f"from: {value['distribution']} ({value['source']})")
+    click.echo(f"opset: {value['opset']} ({low} to {high})")
+    click.echo(f"runs on: {', '.join(value['runtimes'])}")
+    click.echo(f"bias: {value['bias']}")
+    click.echo(f"absorbed before a quantizer: {', '.join(value['absorbs']) or 'nothing'}")
+    click.echo(f"legalized by: {', '.join(value['legalize']) or 'nothing'}\n")
+    show_table(
+        ("spec", "settings"),
+        [(name, _settings(spec)) for name, spec in value["specs"].items()],
+    )
+    click.echo()
+    show_table(
+        ("operator", "mode", "inputs", "output"),
+        [
+            (kind, rule["mode"], _settings(rule["inputs"]), rule["output"] or "float")
+            for kind, rule in value["ops"].items()
+        ],
+    )
+
+
+def _settings(values: dict[str, Any]) -> str:
+    shown = {k: v for k, v in values.items() if v is not None and v != "" and k != "name"}
+    return ", ".join(f"{k.replace('_', '-')} {v}" for k, v in shown.items())

@@ -1,0 +1,208 @@
+"""Checking a file that was written before: does it still do the model's job on this machine?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from rewrite.artifact import deployed_runner, int8_summary
+from rewrite.capture import capture
+from rewrite.compile import check_batches
+from rewrite.descriptors import Model
+from rewrite.equivalence import Difference, Inputs, difference
+from rewrite.errors import CheckError, UsageError, first_line
+from rewrite.lowering.lower import METADATA_PREFIX
+from rewrite.model_file import make_model
+from rewrite.program import Program
+from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, runtimes
+from rewrite.talk import Talk
+
+LOWEST_QUANTIZED_SQNR = 10.0
+"""Of a quantized file against the eager model, in dB: the passes' own loss is part of it."""
+LOWEST_FLOAT_SQNR = 60.0
+
+
+@dataclass
+class RuntimeCheck:
+    """What one runtime makes of the file, against the eager model."""
+
+    name: str
+    version: str
+    agreement: Difference
+    top1: float | None
+    int8: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the runtime's entry in the command line's JSON."""
+        return {
+            "version": self.version,
+            "agreement": {
+                "max_abs": self.agreement.max_abs,
+                "sqnr_db": self.agreement.sqnr_db,
+                "cosine": self.agreement.cosine,
+                "top1_percent": self.top1,
+            },
+            "int8": self.int8,
+        }
+
+
+@dataclass
+class FileCheck:
+    """Everything that checking a file found out."""
+
+    path: Path
+    quantized: bool
+    floor: float
+    metadata: dict[str, Any]
+    runtimes: list[RuntimeCheck] = field(default_factory=list)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> CheckError | None:
+        """Why the file does not pass, None if it does."""
+        for each in self.runtimes:
+            if not each.agreement.sqnr_db >= self.floor:
+                return CheckError(
+                    f"on {each.name} the file agrees with the model only to "
+                    f"{each.agreement.sqnr_db:.1f} dB (required: {self.floor:g} dB)",
+                    where=str(self.path),
+                    hint="is it the model that the file was made from? --min-sqnr sets the floor",
+                )
+        return None
+
+
+def check_file(
+    path: Path, description: Model, talk: Talk, *, floor: float | None = None, threads: int = 0
+) -> FileCheck:
+    """Run a file on every installed runtime beside the eager model.
+
+    Args:
+        path: an ONNX file.
+        description: the model it was made from.
+        talk: told of every stage.
+        floor: smallest SQNR that passes, in dB; None chooses by whether the file is quantized.
+        threads: of the runtimes; 0 leaves the number to them.
+
+    Raises:
+        UsageError: for a file that is missing or no ONNX.
+        CheckError: when no runtime can run it, or inputs and outputs are not the model's.
+    """
+    quantized, metadata = _read(path)
+    chosen = LOWEST_QUANTIZED_SQNR if quantized else LOWEST_FLOAT_SQNR
+    result = FileCheck(path, quantized, chosen if floor is None else floor, metadata)
+    talk.step(f"capture {description.name}")
+    eager = make_model(description)
+    program = capture(eager, description.inputs(), description.dynamic_shapes)
+    _check_names(path, program)
+    inputs = check_batches(description, program)
+    _evaluate(result, description, "eager", eager, talk)
+    for runtime in runtimes():
+        if not runtime.available():
+            talk.warn(f"{runtime.name} is not installed: the file was not run on it")
+            continue
+        talk.step(f"run on {runtime.name} {runtime.version}")
+        loaded = _load(runtime, path, threads)
+        result.runtimes.append(_compare(runtime, loaded, eager, program, inputs))
+        _evaluate(result, description, runtime.name, deployed_runner(program, loaded), talk)
+    return result
+
+
+def _read(path: Path) -> tuple[bool, dict[str, Any]]:
+    if not path.is_file():
+        raise UsageError(f"there is no file '{path}'", hint="write one: rewrite MODEL -o OUT.onnx")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:
+        raise UsageError(
+            f"'{path}' is not an ONNX file: {first_line(error)}", hint="give a file ending in .onnx"
+        ) from error
+    quantized = any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in model.graph.node)
+    metadata = {
+        entry.key.removeprefix(METADATA_PREFIX): json.loads(entry.value)
+        for entry in model.metadata_props
+        if entry.key.startswith(METADATA_PREFIX)
+    }
+    return quantized, metadata
+
+
+def _check_names(path: Path, program: Program) -> None:
+    graph = onnx.load(path, load_external_data=False).graph
+    pairs = (
+        ("inputs", {v.name for v in graph.input}, set(program.signature.input_names)),
+        ("outputs", {v.name for v in graph.output}, set(program.signature.output_names)),
+    )
+    for what, found, expected in pairs:
+        missing = found - expected if what == "inputs" else expected - found
+        if missing:
+            raise CheckError(
+                f"the file's {what} are {', '.join(sorted(found))}; "
+                f"the model's are {', '.join(sorted(expected))}",
+                where=str(path),
+                hint="give the model that the file was made from",
+            )
+
+
+def _load(runtime: Runtime, path: Path, threads: int) -> LoadedModel:
+    try:
+        return runtime.load(path, threads)
+    except RuntimeFailure as error:
+        raise CheckError(f"{runtime.name}: {error.what}", hint=error.hint or None) from error
+
+
+def _compare(
+    runtime: Runtime,
+    loaded: LoadedModel,
+    eager: nn.Module,
+    program: Program,
+    inputs: Sequence[Inputs],
+) -> RuntimeCheck:
+    run = deployed_runner(program, loaded)
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    hits = rows = 0
+    for args, kwargs in inputs:
+        with torch.no_grad():
+            expected = pytree.tree_leaves(eager(*args, **kwargs))
+        try:
+            actual = pytree.tree_leaves(run(*args, **kwargs))
+        except RuntimeFailure as error:
+            raise CheckError(f"{runtime.name}: {error.what}", hint=error.hint or None) from error
+        for value, result in zip(expected, actual, strict=True):
+            if not isinstance(value, torch.Tensor):
+                continue
+            _same_shape(value, result, runtime.name)
+            pairs.append((value, result))
+            if value.is_floating_point() and value.dim() >= 2 and value.shape[-1] > 1:
+                hits += int((value.argmax(-1) == result.argmax(-1)).sum())
+                rows += value[..., 0].numel()
+    return RuntimeCheck(
+        runtime.name,
+        runtime.version,
+        difference(pairs),
+        100.0 * hits / rows if rows else None,
+        int8_summary(loaded.kernels()),
+    )
+
+
+def _same_shape(value: torch.Tensor, result: torch.Tensor, runtime: str) -> None:
+    if value.shape != result.shape:
+        raise CheckError(
+            f"an output has shape {tuple(result.shape)} on {runtime}, "
+            f"{tuple(value.shape)} in the model",
+            hint="give the model that the file was made from",
+        )
+
+
+def _evaluate(result: FileCheck, description: Model, name: str, run: Any, talk: Talk) -> None:
+    if description.evaluate is not None:
+        talk.step(f"evaluate {name}")
+        with torch.no_grad():
+            result.metrics[name] = description.evaluate(run)

@@ -1,0 +1,92 @@
+"""What to compile, and what came out of it."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rewrite.artifact import Artifact
+    from rewrite.pass_spec import PassSpec
+    from rewrite.passes import Pass
+    from rewrite.pipeline import PassReport
+    from rewrite.program import Program
+
+DEFAULT_TARGET = "portable"
+DEFAULT_PRESET = "float"
+Checks = Literal["strict", "report", "off"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compile, and how."""
+
+    model: str
+    passes: tuple[PassSpec, ...] | None = None
+    """In this order; an empty tuple runs none, None leaves it to the preset."""
+    preset: str | None = None
+    target: str = DEFAULT_TARGET
+    output: Path | None = None
+    """`.onnx` or `.pt2`; None compiles without writing anything."""
+    opset: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 0
+    """For torch and the runtimes; 0 leaves the number to them."""
+    checks: Checks = "strict"
+    require_int8: float | None = None
+    """Smallest share of eligible nodes, in %, that must run in int8."""
+    evaluate: bool = True
+    latency: bool = False
+    """Also lower the float program and time both files."""
+
+
+@dataclass
+class Result:
+    """Everything a compilation found out."""
+
+    model: str
+    target: str
+    reports: list[PassReport] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
+    captured: Program | None = None
+    program: Program | None = None
+    artifact: Artifact | None = None
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    opset: int = 0
+    seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that `--json` prints."""
+        artifact = self.artifact
+        metrics = {k: self.metrics.get(k, {}) for k in ("eager", "program", "deployed")}
+        return {
+            "model": self.model,
+            "target": self.target,
+            "passes": [r.as_json() for r in self.reports],
+            "artifact": artifact.describe() if artifact else None,
+            "metrics": metrics,
+            "agreement": artifact.agreement_json() if artifact else None,
+            "int8": artifact.int8_json() if artifact else None,
+            "runtimes": artifact.runtimes_json() if artifact else {},
+            "latency_ms": artifact.latency if artifact else {"float": None, "deployed": None},
+            "seconds": round(self.seconds, 3),
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+        }
+
+
+def peak_rss_mb() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Linux counts what the process was before it became Python into ru_maxrss.
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if found:
+            return int(found.group(1)) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024) if sys.platform == "darwin" else peak / 1024
