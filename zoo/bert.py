@@ -102,7 +102,7 @@ BERT_DOCSTRINGS = Family(
     build=BertForMaskedLM,
     task=masked,
     dynamic_shapes={"input_ids": _DYNAMIC, "attention_mask": _DYNAMIC},
-    recipe=Recipe(steps=1500, batch_size=24, learning_rate=1e-3, weight_decay=0.01),
+    recipe=Recipe(steps=5000, batch_size=8, learning_rate=1e-3, weight_decay=0.01),
     summary="Post-LN BERT encoder over characters, with padding, on docstrings.",
     source=f"arXiv:1810.04805; {docstrings.SOURCE}",
 )

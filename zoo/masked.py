@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -16,6 +17,8 @@ RATE = 0.15
 EVALUATION_SEED = 1
 CALIBRATION_SEED = 2
 IGNORED = -100
+CURRICULUM = ((1000, 32), (1800, 64))
+"""(step, longest piece in training before it)"""
 SHORTEST = 16
 """Characters below which a piece of text tells too little to guess from."""
 
@@ -101,12 +104,12 @@ def baseline() -> dict[str, float]:
 def training_batches(size: int, seed: int) -> Iterator[tuple[Inputs, torch.Tensor]]:
     """Yield batches of random training pieces with other characters hidden each time.
 
-    The batches alternate between `size` long pieces and more short ones with as many characters:
-    from short pieces alone does the model soon learn that neighbours matter.
+    The first are cut shorter, and are more to a batch: in short pieces a model soon finds that
+    neighbours matter, which in long ones takes it several times as many steps.
     """
     random = np.random.RandomState(seed)
-    while True:
-        for length in (LENGTH // 4, LENGTH // 2, LENGTH):
-            train = pieces(held_out=False, length=length)
-            chosen = random.choice(len(train), size * LENGTH // length, replace=False)
-            yield batch([train[index] for index in chosen], random)
+    for step in itertools.count():
+        length = next((length for until, length in CURRICULUM if step < until), LENGTH)
+        train = pieces(held_out=False, length=length)
+        chosen = random.choice(len(train), size * LENGTH // length, replace=False)
+        yield batch([train[index] for index in chosen], random)

@@ -36,16 +36,14 @@ def save(name: str, module: torch.nn.Module) -> None:
     A tied weight is stored once. Vectors hold biases and statistics, whose range float16 may lack.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialize
 
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    save_file(
-        {
-            key: (value.to(torch.float16) if value.ndim > 1 else value).detach().contiguous()
-            for key, value in tensors.items()
-        },
-        path(name),
-    )
+    stored = {
+        key: (value.to(torch.float16) if value.ndim > 1 else value).detach().contiguous()
+        for key, value in tensors.items()
+    }
+    path(name).write_bytes(serialize(stored))
 
 
 def records() -> dict[str, dict[str, Any]]:
