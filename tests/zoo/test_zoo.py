@@ -19,6 +19,15 @@ MODELS = {model.name: model for model in rewrite_zoo.rewrite_models()}
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small models gain nothing from more, and lose much where the cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def zoo_model(name):
     if name.endswith("-digits"):
