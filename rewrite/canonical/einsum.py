@@ -95,7 +95,9 @@ class EinsumIsLinear(Rule):
         inputs = math.prod(sizes[c] for c in letters.summed)
         like = match.root
         turned = _turn(emit, like, x, letters.left, letters.rows + letters.summed)
-        rows = [_size(emit, like, turned, i) for i in range(len(letters.rows))]
+        rows: list[Any] = []
+        if len(letters.summed) != 1 or len(letters.columns) != 1:
+            rows = [_size(emit, like, turned, i) for i in range(len(letters.rows))]
         if len(letters.summed) != 1:
             turned = emit.call(aten.reshape.default, like=like, self=turned, shape=[*rows, inputs])
         product = emit.call(aten.linear.default, like=like, input=turned, weight=matrix)

@@ -151,15 +151,13 @@ def _read(root: fx.Node) -> tuple[fx.Node, list[int], float] | Reject | str:
 
 def _not_the_variance(spread: fx.Node, x: fx.Node, centred: fx.Node, dims: list[int]) -> str:
     """Say why `spread` is not the mean square of `centred`; '' when it is."""
-    if is_call(spread, aten.var.correction):
+    if is_call(spread, aten.var.correction, aten.var.dim):
         bound = arguments(spread)
-        if bound["correction"] != 0:
+        if bound.get("correction", bound.get("unbiased")) != 0:
             return "the variance is the unbiased one, divided by N-1"
         same = bound["self"] in (x, centred) and bound["keepdim"]
         over = sorted(positive_dims(bound["dim"] or list(range(rank(x))), x))
         return "" if same and over == dims else "the variance is of other values"
-    if is_call(spread, aten.var.dim, aten.var.default):
-        return "the variance is the unbiased one, divided by N-1"
     mean = mean_of(spread)
     if mean is None or mean[1] != dims:
         return "what stands under the root is no variance over the same dimensions"

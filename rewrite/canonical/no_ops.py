@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx
 
+from rewrite.canonical.common_calls import is_pure
 from rewrite.canonical.values import dtype, number, same_shape, shape
 from rewrite.emitter import Emitter
 from rewrite.schema import arguments, is_call
@@ -40,7 +41,7 @@ _TO_END = 2**62
 
 
 def drop_no_ops(program: Program) -> int:
-    """Remove copies, casts, slices and reshapes that change nothing; return how many."""
+    """Remove calls that change nothing, and calls that nobody reads; return how many."""
     emit = Emitter(program)
     removed = 0
     for node in list(program.graph.nodes):
@@ -53,6 +54,10 @@ def drop_no_ops(program: Program) -> int:
         source = _forwarded(node)
         if source is not None:
             node.replace_all_uses_with(source)
+            emit.erase_dead(node)
+            removed += 1
+    for node in reversed(list(program.graph.nodes)):
+        if node.op == "call_function" and not node.users and is_pure(node.target):
             emit.erase_dead(node)
             removed += 1
     return removed
