@@ -25,6 +25,7 @@ from rewrite import (
 
 aten = torch.ops.aten
 _LOWEST = torch.finfo(torch.float32).min
+_WIDE = (torch.float32, torch.float64)
 _LAYOUT = (aten.reshape.default, aten.permute.default, aten.transpose.int, aten.unsqueeze.default)
 
 
@@ -52,7 +53,7 @@ class AttentionIsProducts(Rule):
         self._masks: dict[Any, tuple[fx.Node | None, fx.Node | None]] = {}
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline for dropout and for head sizes that are not constant."""
+        """Decline for dropout, sizes of heads that are not constant, and masks in half precision."""
         bound = arguments(match.root)
         if bound["dropout_p"]:
             return "it drops out attention weights"
@@ -63,6 +64,9 @@ class AttentionIsProducts(Rule):
             isinstance(bound[n].meta["val"].shape[-3], int) for n in ("query", "key", "value")
         ):
             return "its numbers of heads are not constant"
+        dtype = bound["query"].meta["val"].dtype
+        if (bound["attn_mask"] is not None or bound["is_causal"]) and dtype not in _WIDE:
+            return f"it masks {dtype} scores, whose range has no room for a mask value"
         return None
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:

@@ -175,7 +175,7 @@ def _fits(tokens: fx.Node, other: Any) -> bool:
         return True
     shape, wanted = other.meta["val"].shape, tokens.meta["val"].shape
     if len(shape) <= 1:
-        return True
+        return all(str(size) in ("1", str(wanted[-1])) for size in shape)
     return len(shape) == len(wanted) and all(
         str(a) == str(b) for a, b in zip(shape, wanted, strict=True)
     )

@@ -30,6 +30,13 @@ _CONV_TRANSPOSE = (
     aten.conv_transpose3d.input,
 )
 _LINEAR = (aten.linear.default,)
+_OF_THE_BATCH = (
+    aten._native_batch_norm_legit_functional.default,
+    aten._native_batch_norm_legit.default,
+)
+_WITHOUT_STATISTICS = (aten._native_batch_norm_legit.no_stats,)
+_TRAINING = "it is still in training mode and normalises with batch statistics"
+_NO_STATISTICS = "it keeps no running statistics and normalises with those of the batch"
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -42,7 +49,7 @@ class FoldBatchNorm(RulePass):
 
     def rules(self) -> list[Rule]:
         """Fold into the producer first: it is always border-exact."""
-        return [FoldIntoProducer(), FoldIntoConsumer()]
+        return [FoldIntoProducer(), FoldIntoConsumer(), BatchStatistics()]
 
 
 class FoldIntoProducer(Rule):
@@ -69,7 +76,9 @@ class FoldIntoProducer(Rule):
         bound = arguments(layer)
         scale, shift = _affine(norm, emit)
         weight: fx.Node = bound["weight"]
-        recipe = ("fold-batch-norm", *_statistics(norm))
+        # A transposed convolution with the same weight has its output channels elsewhere.
+        layout = (is_call(layer, *_CONV_TRANSPOSE), bound.get("groups", 1))
+        recipe = ("fold-batch-norm", *layout, *_statistics(norm))
         new_weight = emit.weight(
             lambda: _scale_outputs(emit.tensor(weight), scale, layer),
             source=str(weight.target),
@@ -78,7 +87,12 @@ class FoldIntoProducer(Rule):
         bias: fx.Node | None = bound["bias"]
         old = emit.tensor(bias) if bias is not None else torch.zeros_like(scale)
         source = str(bias.target) if bias is not None else _beside(weight, "bias")
-        new_bias = emit.weight(lambda: old * scale + shift, source=source, recipe=(*recipe, bias))
+        new_bias = emit.weight(
+            lambda: old * scale + shift,
+            source=source,
+            recipe=(*recipe, bias),
+            dtype=_dtype(bias or weight, emit),
+        )
         return emit.call(
             layer.target,
             like=match.root,
@@ -120,15 +134,31 @@ class FoldIntoConsumer(Rule):
         return source
 
 
+class BatchStatistics(Rule):
+    """norm(x) = γ·(x − mean(x))/√(var(x) + ε) + β: the factor depends on x, nothing can fold."""
+
+    pattern = Op((*_OF_THE_BATCH, *_WITHOUT_STATISTICS), "norm")
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline always: exporters give these norms another operator, and no reason."""
+        if is_call(match.root, *_WITHOUT_STATISTICS):
+            return _NO_STATISTICS
+        return _TRAINING
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Keep the norm."""
+        return match.root
+
+
 def _absorb(
     layer: fx.Node, norm: fx.Node, source: fx.Node, scale: Tensor, shift: Tensor, emit: Emitter
 ) -> None:
     bound = arguments(layer)
     weight: fx.Node = bound["weight"]
     bias: fx.Node | None = bound["bias"]
-    recipe = ("absorb-batch-norm", *_statistics(norm))
     values = emit.tensor(weight)
     groups = bound.get("groups", 1)
+    recipe = ("absorb-batch-norm", groups, *_statistics(norm))
     new_weight = emit.weight(
         lambda: values * _per_input(scale, values, groups),
         source=str(weight.target),
@@ -139,7 +169,8 @@ def _absorb(
     new_bias = emit.weight(
         old + constant,
         source=str(bias.target) if bias is not None else _beside(weight, "bias"),
-        recipe=(*recipe, bias),
+        recipe=(*recipe, bias, weight.target),
+        dtype=_dtype(bias or weight, emit),
     )
     emit.set_arguments(layer, input=source, weight=new_weight, bias=new_bias)
 
@@ -181,10 +212,10 @@ def _statistics(norm: fx.Node) -> tuple[Any, ...]:
 def _not_constant(norm: fx.Node) -> str | None:
     bound = arguments(norm)
     if bound["training"]:
-        return "it is still in training mode and normalises with batch statistics"
+        return _TRAINING
     for name in ("running_mean", "running_var"):
         if bound[name] is None:
-            return "it keeps no running statistics and normalises with those of the batch"
+            return _NO_STATISTICS
     for name in _NORM:
         value = bound[name]
         if value is not None and not (isinstance(value, fx.Node) and value.op == "get_attr"):
@@ -200,6 +231,8 @@ def _not_a_layer(layer: fx.Node) -> str | None:
             return f"the layer's {name} is computed at run time"
     if is_call(layer, *_LINEAR) and layer.meta["val"].dim() != 2:
         return "the linear layer's channels are its last dimension, the norm's are dimension 1"
+    if layer.meta["val"].dim() != bound["weight"].meta["val"].dim():
+        return "the layer's input has no batch dimension, so its channels are not the norm's"
     return None
 
 
@@ -214,6 +247,10 @@ def _cannot_absorb(norm: fx.Node, user: fx.Node, shifted: bool) -> str | None:
             "the border"
         )
     return None
+
+
+def _dtype(source: fx.Node, emit: Emitter) -> torch.dtype:
+    return emit.program.weight(str(source.target)).dtype
 
 
 def _beside(weight: fx.Node, leaf: str) -> str:

@@ -54,8 +54,10 @@ class LinearIsProduct(Rule):
         self.form = form
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline for weights that are computed at run time."""
+        """Decline for weights that are computed at run time, or are no matrix."""
         weight = argument(match.root, "weight")
+        if weight.meta["val"].dim() != 2:
+            return "its weight is a vector"
         if is_weight(weight) or _is_quantized_weight(weight):
             return None
         return "its weight is computed at run time"
