@@ -53,7 +53,7 @@ class AttentionIsProducts(Rule):
         self._masks: dict[Any, tuple[fx.Node | None, fx.Node | None]] = {}
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline for dropout, sizes of heads that are not constant, and masks in half precision."""
+        """Decline for dropout, heads of dynamic number or size, and masks in half precision."""
         bound = arguments(match.root)
         if bound["dropout_p"]:
             return "it drops out attention weights"
@@ -80,7 +80,9 @@ class AttentionIsProducts(Rule):
         scale = bound["scale"]
         if scale is None:
             scale = 1 / math.sqrt(query.meta["val"].shape[-1])
-        query = _scaled(query, scale, root, emit)
+        # What is read as keys or values too must not change.
+        origin = None if query in (key, value) else _origin(query)
+        query = _scaled(query, scale, origin, root, emit)
         scores = emit.call(aten.matmul.default, like=root, self=query, other=_flip(key, root, emit))
         additive, visible = self._mask(bound, root, emit)
         if additive is not None:
@@ -179,11 +181,16 @@ def _repeat_heads(node: fx.Node, heads: int, root: fx.Node, emit: Emitter) -> fx
     )
 
 
-def _scaled(query: fx.Node, scale: float, root: fx.Node, emit: Emitter) -> fx.Node:
+def _scaled(
+    query: fx.Node,
+    scale: float,
+    origin: tuple[fx.Node, int, int] | None,
+    root: fx.Node,
+    emit: Emitter,
+) -> fx.Node:
     """Scale the query: in the weights of the layer that makes it, or by a multiplication."""
     if scale == 1:
         return query
-    origin = _origin(query)
     if origin is None:
         return emit.call(aten.mul.Tensor, like=root, self=query, other=scale)
     layer, first, last = origin
@@ -250,9 +257,7 @@ def _is_finite(node: Any, emit: Emitter, depth: int) -> bool:
         for n, v in arguments(node).items()
         if n in ("self", "other", "value", "fill_value", "input", "s")
     }
-    if not all(_is_finite(v, emit, depth - 1) for v in values.values() if v is not None):
-        return False
-    return True
+    return all(_is_finite(v, emit, depth - 1) for v in values.values() if v is not None)
 
 
 def _sees_something(mask: fx.Node, emit: Emitter) -> bool:

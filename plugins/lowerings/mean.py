@@ -11,7 +11,9 @@ from onnxscript import opset18 as op
 from rewrite import Lowering
 
 
-def mean_dim(self: Any, dim: Sequence[int] | None = None, keepdim: bool = False, dtype: int = -1) -> Any:
+def mean_dim(
+    self: Any, dim: Sequence[int] | None = None, keepdim: bool = False, dtype: int = -1
+) -> Any:
     """Translate aten.mean.dim: GlobalAveragePool when it covers all of [N, C, …]'s space."""
     rank = len(self.shape)
     dims = sorted({d % rank for d in dim}) if dim else list(range(rank))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rewrite_plugins.calibrators.min_max import MinMax
+from rewrite_plugins.calibrators.percentile import Percentile
 from torch import nn
 
 from rewrite import Context, Outcome, Pass, Program, Target, capture
 from rewrite.pipeline import run_passes
-from rewrite_plugins.calibrators.min_max import MinMax
-from rewrite_plugins.calibrators.percentile import Percentile
 
 GOLDEN = Path(__file__).parent / "golden"
 CALIBRATORS = {"min-max": MinMax, "percentile": Percentile}

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from rewrite_plugins.fold_batch_norm import FoldBatchNorm
 from torch import nn
 from torch.export import Dim
 
 from rewrite.testing import check_declines, check_pass, randomise_
-from rewrite_plugins.fold_batch_norm import FoldBatchNorm
 
 from .models import GOLDEN, Call, ops, randn, read_weights
 
@@ -49,7 +49,8 @@ def test_folds_into_a_depthwise_convolution():
 
 def test_folds_into_a_linear_layer():
     model = sequence(nn.Linear(4, 3), nn.BatchNorm1d(3))
-    check_pass(FOLD, model, (randn(5, 4),), rewrites=1, golden=GOLDEN / "fold-batch-norm-linear.txt")
+    golden = GOLDEN / "fold-batch-norm-linear.txt"
+    check_pass(FOLD, model, (randn(5, 4),), rewrites=1, golden=golden)
 
 
 @pytest.mark.parametrize("affine", [True, False])

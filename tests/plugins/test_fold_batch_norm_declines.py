@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rewrite_plugins.fold_batch_norm import FoldBatchNorm
 from torch import nn
 from torch.nn import functional
 
 from rewrite.equivalence import EXACT_RELATIVE_ERROR
 from rewrite.testing import check_declines, check_pass, randomise_
-from rewrite_plugins.fold_batch_norm import FoldBatchNorm
 
 from .models import Call, captured, ops, randn, read_weights, run
 

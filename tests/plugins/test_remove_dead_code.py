@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import torch
+from rewrite_plugins.remove_dead_code import RemoveDeadCode
 from torch import nn
 
 from rewrite import Emitter
 from rewrite.testing import check_declines, check_pass
-from rewrite_plugins.remove_dead_code import RemoveDeadCode
 
 from .models import GOLDEN, Call, captured, ops, randn
 
