@@ -275,7 +275,7 @@ def _check_output(request: Request) -> None:
     output = request.output
     if output is None:
         return
-    if output.suffix not in (".onnx", ".pt2"):
+    if output.suffix not in (".onnx", ".pt2") and not output.is_dir():
         raise UsageError(
             f"the output '{output}' ends in neither .onnx nor .pt2",
             hint=f"-o {output.with_suffix('.onnx')}" if output.name else "name a file",
@@ -292,7 +292,9 @@ def check_writable(path: Path) -> None:
         UsageError: when it is a folder, or its folder is not there or not writable.
     """
     if path.is_dir():
-        raise UsageError(f"cannot write '{path}': it is a folder", hint="name a file in it")
+        raise UsageError(
+            f"cannot write '{path}': it is a folder", hint=f"name a file: {path / 'model.onnx'}"
+        )
     folder = path.resolve().parent
     if folder.exists() and not folder.is_dir():
         raise UsageError(

@@ -54,7 +54,7 @@ def pass_options(command: F) -> F:
     return click.option(
         "--passes",
         metavar="LIST",
-        help="Passes in your order: fold-batch-norm,calibrate{method=percentile}.",
+        help="Passes in your order: NAME,NAME{option=value,...}.",
     )(command)
 
 

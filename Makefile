@@ -1,0 +1,60 @@
+# Needs Python >= 3.10 and make; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+# One thread per test worker: two workers with a pool each would wait for one another.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+PIP_OPTIONS := -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help venv install demo test lint types unit bench docs clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(BIN)/python ## Create the virtual environment
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: there is no '$(PYTHON)'; name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1), but 3.10 or newer is needed;" \
+	    "name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+install: $(STAMP) ## Install the project with everything for development
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -e '.[dev]'
+	@touch $@
+
+demo: install ## Compile trained models to int8 ONNX, run them and print what it cost and gained
+	$(BIN)/python benchmarks/demo.py
+
+test: lint types unit ## Check everything: lint, types, tests
+
+lint: install ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: install ## Check types
+	$(BIN)/mypy
+
+unit: install ## Run the tests
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
+
+bench: install ## Run the benchmarks (see benchmarks/)
+	@for script in benchmarks/bench_*.py; do \
+	  test -e "$$script" || continue; echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+docs: install ## Write the generated pages of docs/
+	$(BIN)/python -m rewrite.cli.docs > docs/cli.md.tmp && mv docs/cli.md.tmp docs/cli.md
+
+clean: ## Remove the virtual environment and all that was built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

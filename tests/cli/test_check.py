@@ -1,0 +1,60 @@
+"""`rewrite check OUT.onnx --against MODEL`."""
+
+import rewrite
+
+from .conftest import call, linear_model
+
+
+def test_check_runs_the_file_beside_the_model(int8, tiny):
+    called = call("check", int8.file, "--against", tiny, "--json", "-q")
+    assert called.code == 0, called.err
+    value = called.json
+    assert value["ok"] is True
+    assert value["quantized"] is True
+    assert value["min_sqnr_db"] == 10
+    assert value["made_by"]["target"] == "portable"
+    assert [e["pass"] for e in value["ledger"]][-1] == "calibrate"
+    found = value["runtimes"]["onnxruntime"]
+    assert found["agreement"]["sqnr_db"] > 20
+    assert found["int8"]["fired"] == found["int8"]["eligible"] == 2
+    assert set(value["metrics"]) >= {"eager", "onnxruntime"}
+
+
+def test_check_holds_a_float_file_to_more(floating, tiny):
+    called = call("check", floating.file, "--against", tiny)
+    assert called.code == 0, called.err
+    lines = called.out.splitlines()
+    assert lines[0] == f"file                {floating.file} (float, made by {maker} from {tiny})"
+    assert lines[1].split() == ["fold-batch-norm:", "exact,", "error", lines[1].split()[-1]]
+    assert any("agrees to" in line for line in lines)
+
+
+def test_check_fails_against_another_model(floating, tiny):
+    called = call("check", floating.file, "--against", f"{tiny}:other", "--json", "-q")
+    assert called.code == 1
+    assert called.json["ok"] is False
+    assert called.json["error"]["exit_code"] == 1
+    assert "(required: 60 dB)" in called.error[0]
+    assert called.error[1] == f"  at: {floating.file}"
+
+
+def test_the_floor_can_be_set(int8, tiny):
+    called = call("check", int8.file, "--against", tiny, "--min-sqnr", "200", "-q")
+    assert called.code == 1
+    assert "(required: 200 dB)" in called.error[0]
+
+
+def test_a_model_of_another_form_is_told(int8, tmp_path):
+    path = linear_model(tmp_path, forward="return {'y': self.fc(x)}")
+    called = call("check", int8.file, "--against", path, "-q")
+    assert called.code == 1
+    assert called.error[0] == "error: the file's outputs are output; the model's are y"
+
+
+def test_no_onnx_file(tiny, tmp_path):
+    path = tmp_path / "text.onnx"
+    assert call("check", path, "--against", tiny).code == 2
+    path.write_text("this is no model")
+    called = call("check", path, "--against", tiny)
+    assert called.code == 2
+    assert called.error[0].startswith(f"error: '{path}' is not an ONNX file")

@@ -1,0 +1,188 @@
+"""`rewrite MODEL ...` from end to end, on a model that compiles in seconds."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from .conftest import call, linear_model, seen_files
+
+SAME_WEIGHTS_SQNR = 60.0
+
+
+def test_json_has_the_documented_keys(int8):
+    value = int8.called.json
+    assert set(value) >= {
+        "model",
+        "target",
+        "passes",
+        "artifact",
+        "metrics",
+        "agreement",
+        "int8",
+        "latency_ms",
+        "seconds",
+        "peak_rss_mb",
+    }
+    for entry in value["passes"]:
+        keys = {"name", "equivalence", "rewrites", "rejected", "error", "seconds"}
+        assert set(entry) >= keys
+    assert set(value["artifact"]) >= {"path", "bytes", "opset", "ops"}
+    assert set(value["metrics"]) == {"eager", "program", "deployed"}
+    assert set(value["agreement"]) >= {"max_abs", "sqnr_db", "cosine"}
+    assert set(value["int8"]) >= {"fired", "eligible", "fallbacks"}
+    assert set(value["latency_ms"]) == {"float", "deployed"}
+
+
+def test_json_tells_what_happened(int8):
+    value = int8.called.json
+    assert value["target"] == "portable"
+    assert [p["name"] for p in value["passes"]][-2:] == ["insert-quantizers", "calibrate"]
+    assert value["artifact"]["path"] == str(int8.file)
+    assert value["artifact"]["bytes"] == int8.file.stat().st_size
+    assert value["artifact"]["ops"]["QuantizeLinear"] == 3
+    assert value["int8"]["fired"] == value["int8"]["eligible"] == 2
+    assert value["agreement"]["layers"]["max_lsb"] <= 1
+    assert value["metrics"]["eager"]["mean"] != value["metrics"]["program"]["mean"]
+    deployed, program = value["metrics"]["deployed"]["mean"], value["metrics"]["program"]["mean"]
+    assert deployed == pytest.approx(program, rel=1e-4)
+    assert value["latency_ms"]["float"] > 0
+    assert value["latency_ms"]["deployed"] > 0
+
+
+def test_nothing_but_the_files_asked_for_is_left(int8):
+    assert seen_files(int8.file.parent) == ["recipe.toml", "tiny.onnx"]
+
+
+def test_stderr_is_one_plain_line_per_stage_and_pass(floating):
+    lines = floating.called.err.splitlines()
+    assert lines[0] == "capture tiny"
+    fold = lines[1].split()
+    assert fold[:6] == ["fold-batch-norm", "exact", "1", "rewrite", "0", "declined"]
+    assert fold[6] == "error"
+    assert lines[2].split()[0] == "remove-dead-code"
+    assert "\x1b" not in floating.called.err
+    assert "\x1b" not in floating.called.out
+
+
+def test_summary_tells_file_agreement_and_metrics(floating):
+    lines = floating.called.out.splitlines()
+    assert lines[0].split()[:2] == ["wrote", str(floating.file)]
+    assert "opset 20, target ort-x64" in lines[0]
+    assert "agrees" in lines[1]
+    heading = next(i for i, line in enumerate(lines) if line.startswith("metric"))
+    assert lines[heading].split() == ["metric", "eager", "program", "deployed"]
+    assert lines[heading + 1].split()[0] == "mean"
+
+
+def test_the_ledger_is_in_the_file(int8):
+    entries = {e.key: e.value for e in onnx.load(int8.file).metadata_props}
+    assert '"calibrate"' in entries["rewrite.ledger"]
+    assert entries["rewrite.target"] == '"portable"'
+
+
+def test_recipe_reproduces_the_file(int8, tiny, tmp_path):
+    again = tmp_path / "again.onnx"
+    called = call(tiny, "--recipe", int8.recipe, "-o", again, "-q", "--no-evaluate")
+    assert called.code == 0, called.err
+    first, second = onnx.load(int8.file).graph, onnx.load(again).graph
+    assert [n.op_type for n in first.node] == [n.op_type for n in second.node]
+    weights = {i.name: numpy_helper.to_array(i) for i in second.initializer}
+    assert len(weights) == len(first.initializer)
+    for initializer in first.initializer:
+        value = numpy_helper.to_array(initializer)
+        assert np.array_equal(value, weights[initializer.name]), initializer.name
+
+
+def test_a_recipe_spells_every_option_out(int8):
+    text = int8.recipe.read_text()
+    assert 'target = "portable"\nopset = 20\nseed = 0\n' in text
+    assert 'name = "calibrate"\nmethod = "min-max"\npercentile = 99.99\nbatches = "none"' in text
+
+
+def test_options_on_the_command_line_win_over_the_recipe(int8, tiny):
+    called = call(tiny, "--recipe", int8.recipe, "--target", "ort-x64", "--dry-run", "--json", "-q")
+    assert called.json["target"] == "ort-x64"
+    assert len(called.json["passes"]) == 5
+
+
+def test_a_recipe_stands_alone(int8, tiny):
+    called = call(tiny, "--recipe", int8.recipe, "--preset", "float", "--dry-run")
+    assert called.code == 2
+    assert called.error[-1] == "  hint: leave out --passes and --preset"
+
+
+def test_pt2_loads_in_torch_and_agrees(tiny, tmp_path):
+    file = tmp_path / "tiny.pt2"
+    called = call(tiny, "--preset", "float", "-o", file, "--json", "-q")
+    assert called.code == 0, called.err
+    namespace: dict = {}
+    exec(compile(tiny.read_text(), str(tiny), "exec"), namespace)
+    loaded = torch.export.load(file).module()
+    x = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        expected = namespace["model"]()(x)
+    assert torch.allclose(loaded(x), expected, atol=1e-6)
+    sqnr = called.json["agreement"]["sqnr_db"]
+    assert sqnr is None or sqnr > SAME_WEIGHTS_SQNR
+    assert called.json["artifact"]["path"] == str(file)
+
+
+def test_quantized_pt2_loads_with_the_markers(tiny, tmp_path):
+    import rewrite.quantization.markers  # noqa: F401
+
+    file = tmp_path / "tiny.pt2"
+    called = call(tiny, "--preset", "int8", "--target", "ort-x64", "-o", file, "-q", "--json")
+    assert called.code == 0, called.err
+    assert torch.export.load(file).module()(torch.randn(3, 1, 8, 8)).shape == (3, 4)
+
+
+def test_dry_run_writes_and_lowers_nothing(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "r.toml"
+    called = call(tiny, "--passes", "fold-batch-norm", "--dry-run", "--write-recipe", recipe)
+    assert called.code == 0
+    assert called.out.startswith("dry run: 1 rewrites by 1 passes, nothing written\n")
+    assert "lower" not in called.err
+    assert seen_files(tmp_path) == []
+
+
+def test_an_empty_list_of_passes_runs_none(tiny):
+    called = call(tiny, "--passes", "", "--dry-run", "--json", "--no-evaluate")
+    assert called.json["passes"] == []
+
+
+def test_without_passes_the_float_preset_runs_and_says_so(tiny):
+    called = call(tiny, "--dry-run", "--json", "--no-evaluate")
+    assert called.err.startswith("no --passes or --preset: running --preset float")
+    assert [p["name"] for p in called.json["passes"]] == ["fold-batch-norm", "remove-dead-code"]
+    assert called.json["metrics"] == {"eager": {}, "program": {}, "deployed": {}}
+
+
+def test_run_can_be_written_out(tiny):
+    called = call("run", tiny, "--passes", "fold-batch-norm", "--dry-run", "-q")
+    assert (called.code, called.err) == (0, "")
+
+
+def test_another_factory_of_the_file(tiny):
+    called = call(f"{tiny}:other", "--passes", "fold-batch-norm", "--dry-run", "--json", "-q")
+    assert called.json["metrics"]["eager"]["mean"] == pytest.approx(
+        called.json["metrics"]["program"]["mean"], rel=1e-5
+    )
+
+
+def test_what_the_model_file_prints_is_talk(tmp_path):
+    path = linear_model(tmp_path, prepare='print("loading")')
+    called = call(path, "--dry-run", "--json")
+    assert called.json["model"] == str(path)
+    assert "loading" in called.err
+
+
+def test_require_int8_fails_with_the_first_fallback(tiny, tmp_path):
+    file = tmp_path / "tiny.onnx"
+    options = ("--target", "ort-x64", "--no-evaluate", "-o", file)
+    called = call(tiny, "--passes", "fold-batch-norm", *options, "--require-int8", "95%")
+    assert called.code == 1
+    assert called.error[0] == ("error: 0 of 0 eligible nodes run in int8 (0 %, required: 95 %)")
+    assert seen_files(tmp_path) == []
