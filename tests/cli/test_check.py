@@ -24,6 +24,7 @@ def test_check_holds_a_float_file_to_more(floating, tiny):
     called = call("check", floating.file, "--against", tiny)
     assert called.code == 0, called.err
     lines = called.out.splitlines()
+    maker = f"rewrite {rewrite.__version__}"
     assert lines[0] == f"file                {floating.file} (float, made by {maker} from {tiny})"
     assert lines[1].split() == ["fold-batch-norm:", "exact,", "error", lines[1].split()[-1]]
     assert any("agrees to" in line for line in lines)
