@@ -1,0 +1,92 @@
+"""Cost of compiling: wall time and peak memory from a model file to a checked int8 file.
+
+Each tool runs in a process of its own, on the same 64 calibration samples; ours includes running
+and checking the file, the peers' does not.
+
+    python benchmarks/bench_compile.py [MODEL ...]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MODELS = ("bert_encoder", "vit_tiny")
+HERE = Path(__file__).parent
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--child", choices=("ours", "peer"))
+    parser.add_argument("--target", default="ort-x64")
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.child, arguments.models[0], arguments.target)
+        return
+    for name in arguments.models:
+        print(name)
+        rows = {tool: measure(tool, name, arguments.target) for tool in ("peer", "ours")}
+        labels = {"peer": "torch.onnx + quant_pre_process + quantize_static", "ours": "rewrite"}
+        for tool, (seconds, megabytes) in rows.items():
+            print(f"  {labels[tool]:50} {seconds:7.1f} s {megabytes:8.0f} MB peak")
+    bench_matching()
+
+
+def measure(tool, name, target):
+    started = time.perf_counter()
+    command = [sys.executable, __file__, name, "--child", tool, "--target", target]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    seconds = time.perf_counter() - started
+    return seconds, json.loads(done.stdout.strip().splitlines()[-1])["peak_mb"]
+
+
+def child(tool, name, target):
+    import resource
+
+    sys.path.insert(0, str(HERE))
+    import peers
+
+    with tempfile.TemporaryDirectory() as folder:
+        if tool == "peer":
+            module = peers.load(name)
+            peers.export_float(module, f"{folder}/float.onnx")
+            peers.quantize_static(module, f"{folder}/float.onnx", f"{folder}/int8.onnx")
+        else:
+            from rewrite.compile import Request, compile_model
+            from rewrite.plugin_host import PluginHost
+
+            output = Path(folder) / "int8.onnx"
+            path = str(peers.MODELS / f"{name}.py")
+            compile_model(Request(path, preset="int8", target=target, output=output), PluginHost())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"peak_mb": peak}))
+
+
+def bench_matching():
+    import torch
+    from torch import nn
+
+    from rewrite import Context, capture
+    from rewrite.plugin_host import PluginHost
+
+    layers = []
+    for _ in range(2500):
+        layers += [nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Hardtanh(-9, 9)]
+    program = capture(nn.Sequential(*layers).eval(), (torch.randn(1, 4, 2, 2),))
+    calls = sum(node.op == "call_function" for node in program.graph.nodes)
+    pass_ = PluginHost().find_pass("fold-batch-norm")()
+    twin = program.clone()
+    started = time.perf_counter()
+    outcome = pass_.run(twin, Context())
+    seconds = time.perf_counter() - started
+    print(f"fold-batch-norm over {calls} calls: {outcome.rewrites} rewrites in {seconds:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
