@@ -25,7 +25,6 @@ from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import DEQUANTIZE
 
 aten = torch.ops.aten
-Form = Literal["gemm", "matmul"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class LayOutLinear(RulePass):
     equivalence = "exact"
     after = ("calibrate",)
 
-    form: Form = option(
+    form: Literal["gemm", "matmul"] = option(
         "gemm", help="gemm: flatten to two dimensions around one Gemm; matmul: MatMul and Add."
     )
 
@@ -50,7 +49,7 @@ class LinearIsProduct(Rule):
 
     pattern = Op(aten.linear.default, "linear")
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: str) -> None:
         self.form = form
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
@@ -92,20 +91,23 @@ def _gemm(x: fx.Node, weight: fx.Node, bias: Any, root: fx.Node, emit: Emitter) 
 
 
 def _product(x: fx.Node, weight: fx.Node, bias: Any, root: fx.Node, emit: Emitter) -> fx.Node:
-    product = emit.call(
-        aten.matmul.default, like=root, val=root.meta["val"], self=x, other=weight
-    )
+    product = emit.call(aten.matmul.default, like=root, val=root.meta["val"], self=x, other=weight)
     if bias is None:
         return product
-    return emit.call(
-        aten.add.Tensor, like=root, val=root.meta["val"], self=product, other=bias
-    )
+    return emit.call(aten.add.Tensor, like=root, val=root.meta["val"], self=product, other=bias)
 
 
 def _size(node: fx.Node, dim: int, root: fx.Node, emit: Emitter) -> Any:
+    """Return a size: from the inputs if it is one of theirs, so that nobody else holds on to x."""
     size = node.meta["val"].shape[dim]
     if isinstance(size, int):
         return size
+    for source in emit.program.inputs():
+        val = source.meta["val"]
+        sizes = [str(s) for s in val.shape] if isinstance(val, torch.Tensor) else []
+        if str(size) in sizes:
+            node, dim = source, sizes.index(str(size))
+            break
     return emit.call(aten.sym_size.int, like=root, self=node, dim=dim)
 
 
