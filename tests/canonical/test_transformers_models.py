@@ -6,7 +6,8 @@ import torch
 pytest.importorskip("transformers")
 
 from .programs import assert_same, ops, raw
-from .transformers_models import CASES, Case, dynamic, example
+from .transformers_cases import CASES
+from .transformers_models import Case, dynamic, example
 
 FLOAT32_CONSTANTS = 1e-6
 """What is folded from weights is rounded to float32 once, as the model itself rounds it."""
