@@ -18,7 +18,7 @@ from rewrite.lowering.agreement import Agreement, end_to_end, layer_by_layer, re
 from rewrite.lowering.lower import Lowered, feeds, lower, save
 from rewrite.program import Program
 from rewrite.re_export import re_export
-from rewrite.runtimes import KernelVerdict, LoadedModel, RuntimeFailure, get_runtime
+from rewrite.runtimes import KernelVerdict, LoadedModel, Runtime, RuntimeFailure, get_runtime
 from rewrite.talk import Talk
 from rewrite.target import Target
 
@@ -81,6 +81,25 @@ class Artifact:
             for r in self.runtimes
         }
 
+    def run_on(
+        self, runtime: Runtime, program: Program, inputs: Sequence[Inputs], threads: int
+    ) -> None:
+        """Run the file on a runtime, compare it with `program`, and read the kernels chosen.
+
+        Raises:
+            RuntimeFailure: when the runtime refuses the file or the inputs.
+        """
+        lowered = self.lowered
+        assert lowered is not None
+        names = [str(v.name) for v in lowered.model.graph.inputs]
+        loaded = runtime.load(self.path, threads)
+        agreement = end_to_end(program, loaded, names, inputs)
+        if runtime.name == "onnxruntime":
+            agreement.layers = layer_by_layer(lowered, self.path, names, inputs[0])
+        found = OnRuntime(runtime.name, runtime.version, agreement, loaded.kernels())
+        self.runtimes.append(found)
+        self.loaded = self.loaded or loaded
+
     def runner(self, program: Program) -> Callable[..., Any]:
         """Return a function that calls the file as the model is called."""
         loaded = self.loaded
@@ -131,7 +150,6 @@ def build_artifact(
     save(lowered.model, path)
     artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=_bytes(path))
     program.forget_unrounded()
-    names = [str(v.name) for v in lowered.model.graph.inputs]
     for name in target.runtimes:
         runtime = get_runtime(name)
         if not runtime.available():
@@ -139,20 +157,14 @@ def build_artifact(
             continue
         talk.step(f"run on {name} {runtime.version}")
         try:
-            loaded = runtime.load(path, request.threads)
-            agreement = end_to_end(program, loaded, names, inputs)
-            if name == "onnxruntime":
-                agreement.layers = layer_by_layer(lowered, path, names, inputs[0])
-            verdicts = loaded.kernels()
+            artifact.run_on(runtime, program, inputs, request.threads)
         except RuntimeFailure as error:
-            if request.checks != "strict":
-                talk.warn(f"{name}: {error.what}")
-                continue
-            raise CheckError(f"{name}: {error.what}", hint=error.hint or None) from error
-        artifact.runtimes.append(OnRuntime(name, runtime.version, agreement, verdicts))
-        artifact.loaded = artifact.loaded or loaded
+            if request.checks == "strict":
+                raise CheckError(f"{name}: {error.what}", hint=error.hint or None) from error
+            talk.warn(f"{name}: {error.what}")
+            continue
         if request.checks == "strict":
-            require(agreement, quantized=lowered.is_quantized)
+            require(artifact.runtimes[-1].agreement, quantized=lowered.is_quantized)
     if request.require_int8 is not None:
         if not artifact.runtimes:
             raise CheckError(

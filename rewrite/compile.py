@@ -21,6 +21,7 @@ from rewrite import equivalence
 from rewrite.artifact import build_artifact, place, write_pt2
 from rewrite.capture import capture, split_inputs
 from rewrite.descriptors import Model
+from rewrite.destination import check_output
 from rewrite.errors import UsageError
 from rewrite.model_file import guard_model, load_model_file, make_model
 from rewrite.options import build
@@ -113,7 +114,7 @@ def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) 
         RewriteError: with what, where and a hint; nothing has been written then.
     """
     started = time.perf_counter()
-    _check_output(request)
+    check_output(request)
     with _threads(request.threads):
         job = _rewrite(request, host, talk or Talk())
         _evaluate(job, "eager", job.eager)
@@ -268,49 +269,6 @@ def _opset(request: Request, target: Target) -> int:
             f"opset {opset} does not suit target '{target.name}'", hint=f"use {low} to {high}"
         )
     return opset
-
-
-def _check_output(request: Request) -> None:
-    """Find out before any work whether the file can be written at its place."""
-    output = request.output
-    if output is None:
-        return
-    if output.suffix not in (".onnx", ".pt2") and not output.is_dir():
-        raise UsageError(
-            f"the output '{output}' ends in neither .onnx nor .pt2",
-            hint=f"-o {output.with_suffix('.onnx')}" if output.name else "name a file",
-        )
-    if output.suffix == ".pt2" and request.require_int8 is not None:
-        raise UsageError("--require-int8 looks at a runtime's kernels", hint="-o NAME.onnx")
-    check_writable(output)
-
-
-def check_writable(path: Path) -> None:
-    """Make sure that a file can be written at `path`.
-
-    Raises:
-        UsageError: when it is a folder, or its folder is not there or not writable.
-    """
-    if path.is_dir():
-        raise UsageError(
-            f"cannot write '{path}': it is a folder", hint=f"name a file: {path / 'model.onnx'}"
-        )
-    folder = path.resolve().parent
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(
-            f"cannot write '{path}': '{folder}' is not a folder", hint="choose another place"
-        )
-    if not folder.is_dir():
-        raise UsageError(
-            f"cannot write '{path}': there is no folder '{folder}'", hint=f"mkdir -p {folder}"
-        )
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"cannot write '{path}': {error.strerror}", hint="choose another place"
-        ) from None
 
 
 def _seed(seed: int) -> None:

@@ -41,7 +41,7 @@ def read_recipe(path: Path) -> Recipe:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the recipe: {error.strerror}", where=str(path)) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the recipe is not valid TOML: {error}", where=str(path)) from None
     known = (*_SETTINGS, "pass", "made-by")
     for key in data:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rewrite.pass_spec import parse_passes
+from rewrite.request import DEFAULT_TARGET, Request
+
 if TYPE_CHECKING:
-    from rewrite.compile import Request
     from rewrite.plugin_host import PluginHost
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,9 +69,6 @@ def make_host(plugin_files: tuple[str, ...], block: tuple[str, ...]) -> PluginHo
 
 def make_request(model: str, **given: Any) -> Request:
     """Build a request from --passes, --preset, --target and whatever else is given."""
-    from rewrite.compile import DEFAULT_TARGET, Request
-    from rewrite.pass_spec import parse_passes
-
     listed = given.pop("passes")
     return Request(
         model,

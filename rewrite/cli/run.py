@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from rewrite.cli.options import (
 )
 from rewrite.cli.output import show_json
 from rewrite.cli.summary import show_summary
+from rewrite.destination import check_output, check_writable
 from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,12 +94,14 @@ def _run(model: str, given: dict[str, Any], talk: Talk) -> tuple[Result, Path | 
     recipe = Path(wanted) if wanted and not given["dry_run"] else None
     if not (given["passes"] is not None or given["preset"] or given["recipe"]):
         talk.step("no --passes or --preset: running --preset float (for 8 bits: --preset int8)")
-    from rewrite.compile import check_writable, compile_model
-
     if recipe is not None:
         check_writable(recipe)
+    request = _request(model, given, output)
+    check_output(request)
+    from rewrite.compile import compile_model
+
     host = make_host(given["plugin_files"], given["block"])
-    result = compile_model(_request(model, given, output), host, talk)
+    result = compile_model(request, host, talk)
     if recipe is not None:
         _write_recipe(recipe, result, given)
     return result, recipe
@@ -136,8 +140,6 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
     )
     if recipe is None:
         return request
-    from dataclasses import replace
-
     return replace(request, passes=recipe.passes)
 
 

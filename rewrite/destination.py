@@ -1,0 +1,56 @@
+"""Where files are to be written: every obstacle is found before the work begins."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from rewrite.errors import UsageError
+from rewrite.request import Request
+
+
+def check_output(request: Request) -> None:
+    """Find out before any work whether the file of a request can be written.
+
+    Raises:
+        UsageError: for a name of another kind, or a place that cannot be written.
+    """
+    output = request.output
+    if output is None:
+        return
+    if output.suffix not in (".onnx", ".pt2") and not output.is_dir():
+        raise UsageError(
+            f"the output '{output}' ends in neither .onnx nor .pt2",
+            hint=f"-o {output.with_suffix('.onnx')}" if output.name else "name a file",
+        )
+    if output.suffix == ".pt2" and request.require_int8 is not None:
+        raise UsageError("--require-int8 looks at a runtime's kernels", hint="-o NAME.onnx")
+    check_writable(output)
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a file can be written at `path`.
+
+    Raises:
+        UsageError: when it is a folder, or its folder is not there or not writable.
+    """
+    if path.is_dir():
+        raise UsageError(
+            f"cannot write '{path}': it is a folder", hint=f"name a file: {path / 'model.onnx'}"
+        )
+    folder = path.resolve().parent
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"cannot write '{path}': '{folder}' is not a folder", hint="choose another place"
+        )
+    if not folder.is_dir():
+        raise UsageError(
+            f"cannot write '{path}': there is no folder '{folder}'", hint=f"mkdir -p {folder}"
+        )
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot write '{path}': {error.strerror}", hint="choose another place"
+        ) from None
