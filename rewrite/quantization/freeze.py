@@ -24,9 +24,7 @@ FOLDER = "qdq"
 """Scales and zero points live under this name."""
 
 
-def freeze(
-    program: Program, target: Target, bounds: Mapping[str, tuple[float, float]]
-) -> Outcome:
+def freeze(program: Program, target: Target, bounds: Mapping[str, tuple[float, float]]) -> Outcome:
     """Replace every mark by quantize/dequantize, every weight by integers, biases by int32.
 
     Args:
@@ -117,7 +115,10 @@ class _Freezer:
                 Rejection.of("int32-bias", node, "a bias is too large for int32 at s_x·s_w")
             )
             return
-        recipe = ("int32-bias", *(str(argument(bound[n], "scale").target) for n in ("input", "weight")))
+        recipe = (
+            "int32-bias",
+            *(str(argument(bound[n], "scale").target) for n in ("input", "weight")),
+        )
         new = self.emit.call(
             DEQUANTIZE,
             like=node,

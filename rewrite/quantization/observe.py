@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,9 +87,7 @@ def split(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return split_inputs(inputs)
 
 
-def check_batch(
-    program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], what: str
-) -> None:
+def check_batch(program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> None:
     """Compare a batch with the inputs the program was captured with.
 
     Raises:
@@ -150,15 +149,12 @@ def _feed(estimator: Calibrator, value: torch.Tensor, group: str, batch: int) ->
 
 
 def _batches(data: Iterable[Any], limit: int | None) -> Iterable[Any]:
-    for number, inputs in enumerate(data):
-        if limit is not None and number >= limit:
-            return
-        yield inputs
+    return itertools.islice(data, limit)
 
 
 def _as_given(program: Program) -> Any:
     args, kwargs = program.example
-    return args if not kwargs else kwargs
+    return kwargs or args
 
 
 def _length(source: Callable[[], Any] | None, limit: int | None) -> int | None:

@@ -13,6 +13,7 @@ from rewrite.passes import Rejection
 from rewrite.program import Program
 from rewrite.provenance import module_path
 from rewrite.quantization.kinds import is_weight, kind
+from rewrite.quantization.markers import DEQUANTIZE
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
 
@@ -101,6 +102,8 @@ class _Planner:
             self.result.stored.setdefault(node, self.result.stored[source])
 
     def _edge(self, node: fx.Node, source: fx.Node, spec: str) -> None:
+        if source.target is DEQUANTIZE:
+            return
         if not is_weight(source):
             spec = self.target.producers.get(kind(source), spec)
         stored = self.result.stored.get(source)

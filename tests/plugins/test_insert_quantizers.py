@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from rewrite_plugins.calibrate import Calibrate
+from rewrite_plugins.expand_attention import ExpandAttention
+from rewrite_plugins.insert_quantizers import InsertQuantizers
+from torch import nn
+from torch.nn import functional
+
+from rewrite import UsageError
+from rewrite.pipeline import run_passes
+from rewrite.testing import check_declines, check_pass
+
+from .models import GOLDEN, Call, captured, context, lines, outcome, randn, run, target
+
+INSERT = InsertQuantizers()
+X = randn(1, 3, 6, 6)
+
+
+def conv(inside: int = 3, outside: int = 3, size: int = 1, **options) -> nn.Module:
+    return nn.Conv2d(inside, outside, size, **options)
+
+
+class Residual(nn.Module):
+    """A stem with a pool, a residual block with a projection, a head behind a global pool."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.pool = conv(3, 4, 3, padding=1), nn.MaxPool2d(2)
+        self.first, self.second = conv(4, 4, 3, padding=1), conv(4, 4, 3, padding=1)
+        self.project, self.head = conv(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.pool(self.stem(x).relu())
+        y = self.second(self.first(x).relu())
+        return self.head((y + self.project(x)).relu().mean((2, 3)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block with one head."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.LayerNorm(4), nn.LayerNorm(4)
+        self.q, self.k, self.v, self.o = (nn.Linear(4, 4) for _ in range(4))
+        self.up, self.down = nn.Linear(4, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        y = self.one(x)
+        y = functional.scaled_dot_product_attention(self.q(y), self.k(y), self.v(y))
+        x = x + self.o(y)
+        return x + self.down(functional.gelu(self.up(self.two(x))))
+
+
+MODELS = {
+    "residual": lambda: Residual(),
+    "conv-output": lambda: conv(),
+    "relu6": lambda: nn.Sequential(conv(), nn.ReLU6()),
+    "depthwise": lambda: nn.Sequential(
+        conv(), nn.ReLU6(), conv(3, 3, 3, groups=3), nn.ReLU6(), conv()
+    ),
+    "silu-hardswish": lambda: nn.Sequential(conv(), nn.SiLU(), conv(), nn.Hardswish(), conv()),
+    "average-pool": lambda: nn.Sequential(conv(), nn.AvgPool2d(2), conv()),
+    "concat": lambda: Call(
+        lambda m, x: m.c(torch.cat([m.a(x), m.b(x).relu()], 1)), a=conv(), b=conv(), c=conv(6, 2)
+    ),
+    "shared-layer": lambda: Call(lambda m, x: m.a(m.a(x).relu()), a=conv()),
+    "two-readers": lambda: Call(lambda m, x: (m.a(x), m.a(x).relu()), a=conv()),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_placement(name):
+    golden = GOLDEN / f"insert-quantizers-{name}.txt"
+    check_pass(INSERT, MODELS[name](), (X,), golden=golden, context=context())
+
+
+@pytest.mark.parametrize("name", ["portable", "ort-x64", "openvino"])
+def test_placement_in_a_transformer_block(name):
+    program = run(captured(Block(), randn(2, 3, 4)), ExpandAttention())
+    golden = GOLDEN / f"insert-quantizers-block-{name}.txt"
+    check_pass(INSERT, program, golden=golden, context=context(name=name))
+
+
+def marks(program) -> list[str]:
+    """Return the groups that are marked."""
+    return [line.split("group='")[1].split("'")[0] for line in lines(program) if "observe" in line]
+
+
+def test_marks_change_no_value():
+    program = captured(Residual(), X)
+    marked = run(program, INSERT, context=context())
+    assert torch.equal(marked(X), program(X))
+
+
+@pytest.mark.parametrize(
+    ("skip", "left"),
+    [
+        (("stem",), "stem.weight"),
+        (("*.weight",), "weight"),
+        (("head.w*",), "head.weight"),
+        (("linear",), "head.weight"),
+        (("first", "sec*"), "first.weight"),
+    ],
+)
+def test_what_is_skipped_stays_float_and_says_so(skip, left):
+    found = run_passes(captured(Residual(), X), [InsertQuantizers(skip=skip)], context())
+    assert not [group for group in marks(found.program) if group.endswith(left)]
+    reasons = {r.reason for r in found.reports[0].outcome.rejected}
+    assert reasons == {"left float on request (skip)"}
+
+
+def test_skipping_what_is_not_there_skips_nothing():
+    program = captured(Residual(), X)
+    skipped = run(program, InsertQuantizers(skip=("none*",)), context=context())
+    assert skipped.text() == run(program, INSERT, context=context()).text()
+
+
+def test_a_kernel_without_a_rule_says_so():
+    found = outcome(captured(nn.ConvTranspose2d(3, 4, 2), X), INSERT, context())
+    assert [r.reason for r in found.rejected] == ["target 'portable' has no rule for it"]
+    assert found.notes == ["target 'portable' quantizes nothing here"]
+
+
+def test_a_computed_weight_says_so():
+    model = Call(lambda m, x, w: functional.conv2d(x, w * 2))
+    reason = "its weight is computed at run time, so it has no fixed scale per channel"
+    check_declines(INSERT, model, (X, randn(2, 3, 1, 1)), reason, context=context())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_floats_say_so(dtype):
+    reason = f"its input is {dtype}, not float32"
+    check_declines(INSERT, conv().to(dtype), (X.to(dtype),), reason, context=context())
+
+
+def test_a_product_with_a_vector_says_so():
+    model = Call(lambda m, x, v: x @ v)
+    reason = "its other is a vector"
+    check_declines(INSERT, model, (randn(3, 4), randn(4)), reason, context=context())
+
+
+@pytest.mark.parametrize(("name", "fires"), [("portable", False), ("ort-x64", True)])
+def test_a_layer_joined_with_a_constant_stays_float_where_the_runtime_is_wrong(name, fires):
+    def forward(m, x):
+        tokens = m.embed(x).flatten(2).transpose(1, 2)
+        return m.head(torch.cat([m.cls.expand(x.shape[0], -1, -1), tokens], 1))
+
+    model = Call(forward, embed=conv(3, 4, 2, stride=2), cls=randn(1, 1, 4), head=nn.Linear(4, 2))
+    found = run_passes(captured(model, X), [INSERT], context(name=name))
+    assert ("embed.weight" in marks(found.program)) == fires
+    reasons = [r.reason for r in found.reports[0].outcome.rejected]
+    assert reasons == ([] if fires else ["its output joins a constant in 'cat'"])
+
+
+def test_a_sum_with_a_float_is_left_alone():
+    program = run(
+        captured(Call(lambda m, x: m.b(m.a(x) + 1.0), a=conv(), b=conv()), X),
+        INSERT,
+        context=context(),
+    )
+    assert "add.activation" in marks(program) and "add" not in marks(program)
+
+
+def test_a_program_is_marked_once():
+    program = run(captured(Residual(), X), INSERT, context=context())
+    check_declines(INSERT, program, reason="the program is marked already", context=context())
+
+
+def test_a_quantized_program_is_not_quantized_again():
+    settings = context([(randn(2, 3, 4), randn(2, 4, 3))])
+    program = captured(Call(lambda m, x, y: x @ y), randn(2, 3, 4), randn(2, 4, 3))
+    program = run(program, INSERT, Calibrate(), context=settings)
+    check_declines(INSERT, program, reason="quantizes nothing here", context=settings)
+
+
+def test_a_target_is_needed():
+    with pytest.raises(UsageError, match="insert-quantizers needs a target"):
+        run(captured(conv(), X), INSERT)
+
+
+def test_a_target_without_outputs_marks_inputs_only():
+    settings = context()
+    settings = dataclasses.replace(
+        settings,
+        target=target(
+            "portable",
+            **{'weight = "weight" }\noutput = "activation"': 'weight = "weight" }'},
+        ),
+    )
+    program = run(captured(nn.Sequential(conv(), nn.ReLU()), X), INSERT, context=settings)
+    assert marks(program) == ["input_1.activation", "0.weight"]
