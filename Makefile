@@ -25,7 +25,9 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1), but 3.10 or newer is needed;" \
 	    "name one: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; \
+	  exit 1; }
 
 install: $(STAMP) ## Install the project with everything for development
 

@@ -51,6 +51,10 @@ class App(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` before a model or before options that are not the group's own."""
         if args and args[0] not in _HELP and (args[0].startswith("-") or _is_model(args[0])):
+            named = next((a for a in args if a in self.commands), None)
+            if named and not any(_is_model(a) for a in args):
+                rest = " ".join(a for a in args if a != named)
+                raise UsageError("options go behind the command", hint=f"rewrite {named} {rest}")
             args = ["run", *args]
         return super().parse_args(ctx, args)
 

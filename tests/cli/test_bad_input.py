@@ -335,6 +335,15 @@ def test_a_pass_that_raises_is_not_half_applied(tiny, boom):
     assert program.ledger == []
 
 
+def test_a_pass_that_breaks_its_promise_fails(tiny, boom, tmp_path):
+    boom.write_text(RAISES_HALF_WAY.replace('raise ValueError("half way")', "return Outcome(1)"))
+    called = compile_to(tmp_path, tiny, "--plugin", boom, "--passes", "boom", "--no-evaluate")
+    assert called.code == 1
+    assert called.error[0].startswith(
+        "error: pass 'boom' claims to be exact, but its relative error in float64 is"
+    )
+
+
 def test_a_requested_plugin_that_is_not_there(tiny, tmp_path):
     called = call(tiny, "--plugin", tmp_path / "none.py", "--dry-run")
     assert called.code == 3
