@@ -66,9 +66,10 @@ class _Freezer:
     def _activation(self, mark: fx.Node, source: fx.Node, spec: QuantSpec, group: str) -> fx.Node:
         scale, zero_point = self._parameters(spec, group)
         base = f"{FOLDER}.{group.replace('.', '_')}"
+        recipe = (spec, group)
         parameters = {
-            "scale": self.emit.weight(scale, source=f"{base}.scale", recipe=(spec,)),
-            "zero_point": self.emit.weight(zero_point, source=f"{base}.zero_point", recipe=(spec,)),
+            "scale": self.emit.weight(scale, source=f"{base}.scale", recipe=recipe),
+            "zero_point": self.emit.weight(zero_point, source=f"{base}.zero_point", recipe=recipe),
         }
         quantized = self.emit.call(
             QUANTIZE, like=mark, x=source, qmin=spec.qmin, qmax=spec.qmax, **parameters

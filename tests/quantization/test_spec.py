@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rewrite import UsageError
+from rewrite.quantization.markers import dequantize, quantize
+from rewrite.quantization.spec import MIN_SCALE, QuantSpec
+
+SPECS = {
+    "uint8": {"dtype": "uint8"},
+    "int8": {"dtype": "int8"},
+    "int16": {"dtype": "int16"},
+    "symmetric-int8": {"dtype": "int8", "symmetric": True},
+    "symmetric-uint8": {"dtype": "uint8", "symmetric": True},
+    "narrow-int8": {"dtype": "int8", "range": [-127, 127], "symmetric": True},
+    "four-bit": {"dtype": "int8", "range": [-8, 7]},
+}
+RANGES = st.tuples(
+    st.floats(-3e38, 3e38, allow_nan=False), st.floats(-3e38, 3e38, allow_nan=False)
+).map(sorted)
+SETTINGS = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+ROUNDING = 1e-6
+"""Float32 scales: a relative error of a few units in the last place."""
+
+
+def spec(name: str) -> QuantSpec:
+    return QuantSpec.from_data(name, SPECS[name], "test")
+
+
+def parameters(name: str, low: float, high: float) -> tuple[float, int]:
+    scale, zero_point = spec(name).parameters(torch.tensor(low), torch.tensor(high))
+    assert scale.dtype == torch.float32
+    assert zero_point.dtype == spec(name).torch_dtype
+    return float(scale), int(zero_point)
+
+
+@pytest.mark.parametrize("name", SPECS)
+@SETTINGS
+@given(bounds=RANGES)
+def test_zero_is_exact_and_scales_are_normal(name, bounds):
+    scale, zero_point = parameters(name, *bounds)
+    assert spec(name).qmin <= zero_point <= spec(name).qmax
+    assert math.isfinite(scale) and scale >= MIN_SCALE
+    at = torch.tensor(scale), torch.tensor(zero_point, dtype=spec(name).torch_dtype)
+    steps = quantize(torch.zeros(1), *at, spec(name).qmin, spec(name).qmax)
+    assert int(steps) == zero_point
+    assert float(dequantize(steps, *at)) == 0.0
+
+
+@pytest.mark.parametrize("name", SPECS)
+@SETTINGS
+@given(bounds=RANGES)
+def test_the_range_is_covered_to_half_a_step(name, bounds):
+    low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
+    scale, zero_point = parameters(name, *bounds)
+    slack = scale * (0.5 + ROUNDING * 2**16)
+    assert (spec(name).qmin - zero_point) * scale <= low + slack
+    assert (spec(name).qmax - zero_point) * scale >= high - slack
+
+
+@SETTINGS
+@given(bounds=RANGES)
+def test_no_scale_is_wider_than_needed(bounds):
+    low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
+    scale, _ = parameters("uint8", *bounds)
+    if (high - low) / 255 > MIN_SCALE:
+        assert scale == pytest.approx((high - low) / 255, rel=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("name", "zero_point"),
+    [("symmetric-int8", 0), ("symmetric-uint8", 128), ("narrow-int8", 0)],
+)
+def test_symmetric_zero_points_are_in_the_middle(name, zero_point):
+    assert parameters(name, -1.0, 3.0) == (pytest.approx(3 / 127), zero_point)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_nothing_but_zeros_has_scale_one(name):
+    assert parameters(name, 0.0, 0.0)[0] == 1.0
+
+
+def test_denormal_ranges_get_the_smallest_normal_scale():
+    assert parameters("uint8", 0.0, 1e-42) == (MIN_SCALE, 0)
+
+
+def test_channels_are_independent():
+    low, high = torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 2.0])
+    scale, zero_point = spec("uint8").parameters(low, high)
+    for index in range(3):
+        one = spec("uint8").parameters(low[index], high[index])
+        assert (scale[index], zero_point[index]) == one
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"dtype": "int7"}, "quantized dtype 'int7'"),
+        ({"range": [0, 256]}, r"range \[0, 256\] does not fit uint8"),
+        ({"range": [5, 5]}, "does not fit"),
+        ({"symetric": True}, "symmetric"),
+    ],
+)
+def test_mistakes_in_a_table_are_named(data, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        QuantSpec.from_data("a", data, "file.toml")
+    assert caught.value.where == "file.toml"
