@@ -90,7 +90,7 @@ class FoldIntoProducer(Rule):
         new_bias = emit.weight(
             lambda: old * scale + shift,
             source=source,
-            recipe=(*recipe, bias),
+            recipe=(*recipe, getattr(bias, "target", None)),
             dtype=_dtype(bias or weight, emit),
         )
         return emit.call(
@@ -169,7 +169,7 @@ def _absorb(
     new_bias = emit.weight(
         old + constant,
         source=str(bias.target) if bias is not None else _beside(weight, "bias"),
-        recipe=(*recipe, bias, weight.target),
+        recipe=(*recipe, getattr(bias, "target", None), weight.target),
         dtype=_dtype(bias or weight, emit),
     )
     emit.set_arguments(layer, input=source, weight=new_weight, bias=new_bias)

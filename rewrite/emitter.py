@@ -25,7 +25,6 @@ class Emitter:
         self.created: list[fx.Node] = []
         """Nodes made since the driver last looked."""
         self._weights: dict[str, fx.Node] = {}
-        self._recipes: dict[tuple[Any, ...], fx.Node] = {}
         for node in self.graph.nodes:
             if node.op == "get_attr":
                 self._weights.setdefault(node.target, node)
@@ -89,15 +88,15 @@ class Emitter:
             make: the tensor, or a function that makes it. Float64 results are rounded once, to
                 the dtype of the source; the program keeps them unrounded for exact checks.
             source: name of the weight it comes from; also the base of its name.
-            recipe: what was done to the source, hashable.
+            recipe: what was done to the source: names and numbers, no nodes.
             dtype: rounds to this dtype instead.
         """
+        made = self.program.made_weights
         key = (source, *recipe)
-        if key not in self._recipes:
+        if key not in made:
             tensor = make if isinstance(make, torch.Tensor) else make()
-            name = self.program.add_weight(source, tensor, dtype or self._dtype_of(source))
-            self._recipes[key] = self._weight_node(name)
-        return self._recipes[key]
+            made[key] = self.program.add_weight(source, tensor, dtype or self._dtype_of(source))
+        return self._weight_node(made[key])
 
     def tensor(self, node: Any) -> torch.Tensor:
         """Return the value of a weight node; floating ones in float64, before any rounding."""
@@ -173,7 +172,6 @@ class Emitter:
         name = str(node.target)
         if self._weights.get(name) is node:
             del self._weights[name]
-        self._recipes = {k: n for k, n in self._recipes.items() if n is not node}
 
     def _fake(self, overload: Any, args: Any, kwargs: Any) -> Any:
         def value(node: fx.Node) -> Any:

@@ -75,6 +75,8 @@ class Program:
         self.version = next(_VERSIONS)
         """New after every edit and shared by copies, so it stands for the content."""
         self.ledger: list[dict[str, Any]] = []
+        self.made_weights: dict[tuple[Any, ...], str] = {}
+        """Names of the weights that rewriting made, by (source, recipe)."""
         self._unrounded: dict[str, torch.Tensor] = {}
         self._compiled_version = -1
 
@@ -186,7 +188,9 @@ class Program:
         )
         twin.version = self.version
         twin.ledger = list(self.ledger)
-        twin._unrounded = dict(self._unrounded)
+        kept = {str(n.target) for n in graph.nodes if n.op == "get_attr"}
+        twin._unrounded = {n: t for n, t in self._unrounded.items() if n in kept}
+        twin.made_weights = {k: n for k, n in self.made_weights.items() if n in kept}
         twin._compiled_version = self.version
         return twin
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import time
@@ -53,12 +54,7 @@ class Rule(ABC):
     @property
     def defined_at(self) -> str:
         """The file and line of the class."""
-        cls = type(self)
-        try:
-            file = inspect.getsourcefile(cls) or "?"
-            return f"{Path(file).name}:{inspect.getsourcelines(cls)[1]}"
-        except (OSError, TypeError):  # typed at a prompt: there is no file
-            return f"{cls.__module__}.{cls.__qualname__}"
+        return _defined_at(type(self))
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Return a reason not to rewrite this match, or None when it is legal."""
@@ -67,6 +63,15 @@ class Rule(ABC):
     @abstractmethod
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
         """Emit the right side and return the node that replaces `match.root`. Never declines."""
+
+
+@functools.lru_cache(maxsize=None)
+def _defined_at(cls: type[Rule]) -> str:
+    try:
+        file = inspect.getsourcefile(cls) or "?"
+        return f"{Path(file).name}:{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):  # typed at a prompt: there is no file
+        return f"{cls.__module__}.{cls.__qualname__}"
 
 
 @dataclass
