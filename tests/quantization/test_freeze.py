@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from importlib import resources
 
+import pytest
 import torch
 from torch import nn
 
@@ -53,4 +54,4 @@ def test_nothing_is_left_of_the_marks():
     program = marked("a")
     freeze(program, portable(), {"a": (-1.0, 1.0)})
     assert "observe" not in program.text()
-    assert program(torch.tensor([[-1.0, 0.2, 3.0]]))[0, 0] == 0
+    assert float(program(X * 3).max()) == pytest.approx(1.0, abs=0.01)
