@@ -1,6 +1,6 @@
 """Latency and SQNR beside the peers, all files timed in turns in one process.
 
-    python benchmarks/bench_latency.py [MODEL ...] [--rounds N]
+python benchmarks/bench_latency.py [MODEL ...] [--rounds N]
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-import peers  # noqa: E402
+import peers
 
 MODELS = ("bert_encoder", "resnet18", "mobilenetv2")
 
@@ -51,9 +51,8 @@ def bench(name, folder, arguments):
         fastest, middle = min(times[label]), statistics.median(times[label])
         db = peers.sqnr_db(reference, outputs[label])
         size = path.stat().st_size / 1e6
-        print(
-            f"  {label:24} {fastest:8.2f} {middle:8.2f} {base / fastest:6.2f}x {db:8.1f} {size:7.1f}"
-        )
+        row = f"{fastest:8.2f} {middle:8.2f} {base / fastest:6.2f}x {db:8.1f} {size:7.1f}"
+        print(f"  {label:24} {row}")
 
 
 def ours(name, preset, folder, target):

@@ -40,7 +40,7 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = exported.run_decompositions({}).module(check_guards=False)
-    program = _program(module, exported, args, kwargs)
+    program = _program(module, exported, args, kwargs, dynamic_shapes)
     canonicalise(program)
     return program
 
@@ -158,6 +158,7 @@ def _program(
     exported: torch.export.ExportedProgram,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    dynamic_shapes: Any,
 ) -> Program:
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     vals = (n.meta.get("val") for n in module.graph.nodes)
@@ -165,31 +166,35 @@ def _program(
     in_spec, out_spec = exported.call_spec.in_spec, exported.call_spec.out_spec
     with torch.no_grad():
         sample = module(*args, **kwargs)
+    input_names = tuple(n.name for n in placeholders)
     signature = Signature(
         in_spec=in_spec,
         out_spec=out_spec,
-        input_names=tuple(n.name for n in placeholders),
-        output_names=_output_names(sample),
-        dynamic=_dynamic_dims(placeholders, exported),
+        input_names=input_names,
+        output_names=_output_names(sample, input_names),
+        dynamic=_dynamic_dims(placeholders, exported, dynamic_shapes),
     )
     _share_tied_weights(module)
     return Program(module, signature, (args, kwargs), fake_mode)
 
 
-def _output_names(sample: Any) -> tuple[str, ...]:
+def _output_names(sample: Any, taken: tuple[str, ...]) -> tuple[str, ...]:
+    """Name outputs by their pytree paths; no file can name one like an input."""
     paths, _ = pytree.tree_flatten_with_path(sample)
     names = []
     for path, _ in paths:
         parts = [str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path]
         name = ".".join(parts)
-        names.append(f"output_{name}" if name.isdigit() else name or "output")
+        clashes = name.isdigit() or name in taken
+        names.append(f"output_{name}" if clashes else name or "output")
     return tuple(names)
 
 
 def _dynamic_dims(
-    placeholders: list[fx.Node], exported: torch.export.ExportedProgram
+    placeholders: list[fx.Node], exported: torch.export.ExportedProgram, dynamic_shapes: Any
 ) -> dict[str, dict[int, DynamicDim]]:
-    """Name each symbolic input size: s0, s1 … in order of appearance."""
+    """Name each symbolic input size as the user does, else s0, s1 … in order of appearance."""
+    given = _given_names(dynamic_shapes, [node.name for node in placeholders])
     ranges = {str(symbol): limits for symbol, limits in exported.range_constraints.items()}
     named: dict[str, DynamicDim] = {}
     dynamic: dict[str, dict[int, DynamicDim]] = {}
@@ -204,9 +209,28 @@ def _dynamic_dims(
                 continue
             if text not in named:
                 limits = ranges.get(text)
-                named[text] = DynamicDim(f"s{len(named)}", *_limits(limits))
+                name = given.get((node.name, index), f"s{len(named)}")
+                named[text] = DynamicDim(name, *_limits(limits))
             dynamic.setdefault(node.name, {})[index] = named[text]
     return dynamic
+
+
+def _given_names(dynamic_shapes: Any, inputs: list[str]) -> dict[tuple[str, int], str]:
+    """Return the names of `torch.export.Dim`s by (input, dimension), for flat arguments."""
+    if isinstance(dynamic_shapes, Mapping):
+        specs = [(name, dynamic_shapes.get(name)) for name in inputs]
+    elif isinstance(dynamic_shapes, (tuple, list)) and len(dynamic_shapes) == len(inputs):
+        specs = list(zip(inputs, dynamic_shapes, strict=True))
+    else:
+        return {}
+    names: dict[tuple[str, int], str] = {}
+    for input_name, spec in specs:
+        pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec or ())
+        for index, dim in pairs:
+            name = getattr(dim, "__name__", "")
+            if isinstance(name, str) and name.isidentifier():
+                names[input_name, index] = name
+    return names
 
 
 def _limits(limits: Any) -> tuple[int, int | None]:

@@ -65,7 +65,7 @@ class Rule(ABC):
         """Emit the right side and return the node that replaces `match.root`. Never declines."""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _defined_at(cls: type[Rule]) -> str:
     try:
         file = inspect.getsourcefile(cls) or "?"

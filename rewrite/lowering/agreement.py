@@ -50,7 +50,7 @@ class Agreement:
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry `agreement` of the command line's JSON."""
-        result = {
+        result: dict[str, Any] = {
             "max_abs": self.difference.max_abs,
             "sqnr_db": _finite(self.difference.sqnr_db),
             "cosine": self.difference.cosine,
@@ -92,7 +92,9 @@ def end_to_end(
     return Agreement(difference(pairs), 100.0 * hits / rows if rows else None)
 
 
-def layer_by_layer(lowered: Lowered, path: Path, input_names: Sequence[str], inputs: Inputs) -> LayerReport:
+def layer_by_layer(
+    lowered: Lowered, path: Path, input_names: Sequence[str], inputs: Inputs
+) -> LayerReport:
     """Compare every quantized tensor, feeding each layer what the runtime fed it.
 
     The runtime's own integers replace the simulated ones after each comparison, so that a

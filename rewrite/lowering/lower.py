@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 import torch
+from torch import fx
 
 from rewrite.errors import UsageError
 from rewrite.lowering.export import export_onnx
+from rewrite.lowering.sizes import steer
 from rewrite.lowering.tidy import tidy
 from rewrite.program import Program
 from rewrite.quantization.markers import QUANTIZE
@@ -68,6 +70,7 @@ def lower(
     opset: int,
     translations: Mapping[Any, Callable[..., Any]],
     metadata: Mapping[str, Any],
+    avoids: Collection[str] = (),
 ) -> Lowered:
     """Translate a legalized program to a tidy ONNX model with the user's names.
 
@@ -76,13 +79,16 @@ def lower(
         opset: of the default domain.
         translations: ONNX translations by operator overload, over the exporter's own.
         metadata: stored in the file as JSON under `rewrite.NAME`.
+        avoids: known faults of the target's runtimes to write around.
 
     Raises:
         CheckError: when an operator cannot be translated.
     """
     model = export_onnx(program, opset, dict(translations))
     tidy(model)
-    _name_outputs(model, program.signature.output_names)
+    steer(model, avoids)
+    _name_inputs(model, program)
+    _name_outputs(model, program)
     _name_dimensions(model, program)
     for key, value in metadata.items():
         model.metadata_props[METADATA_PREFIX + key] = json.dumps(value, default=str)
@@ -125,13 +131,31 @@ def _after_clip(node: ir.Node) -> str:
     return str(output.name)
 
 
-def _name_outputs(model: ir.Model, names: Sequence[str]) -> None:
-    taken = {v.name: v for n in model.graph for v in n.outputs}
-    for value, name in zip(model.graph.outputs, names, strict=False):
-        other = taken.get(name)
-        if other is not None and other is not value:
+def _name_inputs(model: ir.Model, program: Program) -> None:
+    """Give inputs the program's names: the exporter has its own for `input` and for returned ones.
+
+    Inputs that are no tensors are part of the graph.
+    """
+    names = zip(program.signature.input_names, program.inputs(), strict=True)
+    tensors = [n for n, node in names if isinstance(node.meta.get("val"), torch.Tensor)]
+    for value, name in zip(model.graph.inputs, tensors, strict=True):
+        _rename(model, value, name)
+
+
+def _name_outputs(model: ir.Model, program: Program) -> None:
+    """Give outputs the program's names; what is no tensor is not in the file."""
+    names = zip(program.signature.output_names, program.outputs(), strict=True)
+    tensors = [n for n, node in names if isinstance(node, fx.Node)]
+    for value, name in zip(model.graph.outputs, tensors, strict=True):
+        _rename(model, value, name)
+
+
+def _rename(model: ir.Model, value: ir.Value, name: str) -> None:
+    made = [v for n in model.graph for v in n.outputs]
+    for other in (*made, *model.graph.initializers.values()):
+        if other.name == name and other is not value:
             other.name = f"{name}_inner"
-        value.name = name
+    value.name = name
 
 
 def _name_dimensions(model: ir.Model, program: Program) -> None:
@@ -139,10 +163,14 @@ def _name_dimensions(model: ir.Model, program: Program) -> None:
     renamed: dict[str, str] = {}
     for value in model.graph.inputs:
         for index, dim in program.signature.dynamic.get(str(value.name), {}).items():
-            if value.shape is not None and isinstance(value.shape[index], ir.SymbolicDim):
-                renamed[str(value.shape[index].value)] = dim.name
+            size = value.shape[index] if value.shape is not None else None
+            if isinstance(size, ir.SymbolicDim):
+                renamed[str(size.value)] = dim.name
     for value in (*model.graph.inputs, *model.graph.outputs):
         if value.shape is None:
             continue
-        dims = [d if isinstance(d, int) else renamed.get(str(d.value), d.value) for d in value.shape]
+        dims = [
+            renamed.get(str(d.value), d.value) if isinstance(d, ir.SymbolicDim) else d
+            for d in value.shape
+        ]
         value.shape = ir.Shape(dims)

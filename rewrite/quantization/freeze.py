@@ -19,7 +19,8 @@ from rewrite.quantization.spec import QuantSpec
 from rewrite.schema import argument, arguments
 from rewrite.target import Target
 
-_INT32 = torch.iinfo(torch.int32)
+_LARGEST_BIAS = 2.0**30
+"""In steps of s_x·s_w; half of int32, so that the products fit beside it."""
 FOLDER = "qdq"
 """Scales and zero points live under this name."""
 
@@ -34,7 +35,8 @@ def freeze(program: Program, target: Target, bounds: Mapping[str, tuple[float, f
     """
     freezer = _Freezer(program, target, bounds)
     marks = [n for n in program.graph.nodes if n.target is OBSERVE]
-    for mark in marks:
+    # Activations first: how fine a weight may be depends on the scale of what it is multiplied by.
+    for mark in sorted(marks, key=lambda n: is_weight(arguments(n)["x"])):
         freezer.freeze_mark(mark)
     if target.bias == "int32":
         for node in list(program.graph.nodes):
@@ -88,6 +90,7 @@ class _Freezer:
         values = self.program.weight(name).detach()
         flat = values.reshape(values.shape[0], -1)
         scale, zero_point = spec.parameters(flat.amin(1), flat.amax(1))
+        scale = self._coarse_enough(mark, scale)
         integers = quantize_op(values, scale, zero_point, spec.qmin, spec.qmax, 0)
         recipe = ("quantize", spec)
         return self.emit.call(
@@ -99,19 +102,32 @@ class _Freezer:
             axis=0,
         )
 
+    def _coarse_enough(self, mark: fx.Node, scale: torch.Tensor) -> torch.Tensor:
+        """Raise the scale of channels so weak that their bias would not fit int32 at s_x·s_w."""
+        if self.target.bias != "int32":
+            return scale
+        for user in mark.users:
+            bound = arguments(user) if kind(user) in ("conv", "linear") else {}
+            step, bias = self._scale(bound.get("input")), bound.get("bias")
+            if step is None or not is_weight(bias) or bound["weight"] is not mark:
+                continue
+            values = self.program.weight(str(bias.target)).detach().double()
+            scale = torch.maximum(scale, (values.abs() / step / _LARGEST_BIAS).float())
+        return scale
+
     def freeze_bias(self, node: fx.Node) -> None:
         """Quantize a float bias to int32 at s_x·s_w, where both factors are known."""
         if kind(node) not in ("conv", "linear"):
             return
         bound = arguments(node)
-        bias = bound.get("bias")
+        bias: fx.Node | None = bound.get("bias")
         scales = self._scales(bound["input"], bound["weight"])
-        if scales is None or not is_weight(bias):
+        if scales is None or bias is None or not is_weight(bias):
             return
         name = str(bias.target)
         scale = (scales[0] * scales[1]).float()
         steps = (self.program.weight(name).double() / scale.double()).round()
-        if not bool((steps.abs() <= _INT32.max).all()):
+        if not bool((steps.abs() <= 1.01 * _LARGEST_BIAS).all()):
             self.rejected.append(
                 Rejection.of("int32-bias", node, "a bias is too large for int32 at s_x·s_w")
             )
@@ -136,12 +152,16 @@ class _Freezer:
         self.biases += 1
 
     def _scales(self, activation: Any, weight: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
-        for value in (activation, weight):
-            if not isinstance(value, fx.Node) or value.target is not DEQUANTIZE:
-                return None
-        if not is_weight(argument(weight, "x")) or argument(activation, "axis") is not None:
+        step = self._scale(activation)
+        known = isinstance(weight, fx.Node) and weight.target is DEQUANTIZE
+        if step is None or not known or not is_weight(argument(weight, "x")):
             return None
-        return (
-            self.program.weight(argument(activation, "scale").target),
-            self.program.weight(argument(weight, "scale").target),
-        )
+        return step, self.program.weight(argument(weight, "scale").target)
+
+    def _scale(self, activation: Any) -> torch.Tensor | None:
+        """Return the scale of a quantized activation, None for anything else."""
+        if not isinstance(activation, fx.Node) or activation.target is not DEQUANTIZE:
+            return None
+        if is_weight(argument(activation, "x")) or argument(activation, "axis") is not None:
+            return None
+        return self.program.weight(argument(activation, "scale").target)

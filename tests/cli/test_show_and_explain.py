@@ -43,7 +43,7 @@ def border(tmp_path_factory):
 
 def test_show_prints_the_program(tiny):
     called = call("show", tiny, "-q")
-    assert called.out.startswith("program(%x: f32[s0, 1, 8, 8]):\n")
+    assert called.out.startswith("program(%x: f32[batch, 1, 8, 8]):\n")
     assert "batch_norm(" in called.out
     assert called.out.endswith("\n")
 

@@ -29,15 +29,15 @@ def program():
 
 
 TEXT = """\
-program(%image: f32[s0, 3, 8, 8], %ids: i64[s0]):
-  %0 = conv2d(%image, @conv.weight, @conv.bias, stride=[2, 2])  # f32[s0, 4, 3, 3]
-  %1 = relu(%0)                                                 # f32[s0, 4, 3, 3]
-  %2 = mean(%1, dim=[2, 3], dtype=f32)                          # f32[s0, 4]
-  %3 = topk(%2, k=2)                                            # (f32[s0, 2], i64[s0, 2])
-  %4 = getitem(%3, 0)                                           # f32[s0, 2]
-  %5 = getitem(%3, 1)                                           # i64[s0, 2]
-  %6 = add(%ids, other=1)                                       # i64[s0]
-  %7 = _to_copy(%6, dtype=f16)                                  # f16[s0]
+program(%image: f32[batch, 3, 8, 8], %ids: i64[batch]):
+  %0 = conv2d(%image, @conv.weight, @conv.bias, stride=[2, 2])  # f32[batch, 4, 3, 3]
+  %1 = relu(%0)                                                 # f32[batch, 4, 3, 3]
+  %2 = mean(%1, dim=[2, 3], dtype=f32)                          # f32[batch, 4]
+  %3 = topk(%2, k=2)                                            # (f32[batch, 2], i64[batch, 2])
+  %4 = getitem(%3, 0)                                           # f32[batch, 2]
+  %5 = getitem(%3, 1)                                           # i64[batch, 2]
+  %6 = add(%ids, other=1)                                       # i64[batch]
+  %7 = _to_copy(%6, dtype=f16)                                  # f16[batch]
   return top=%4, parts.0=%5, parts.1=%7, mask=@mask
 """
 
@@ -56,7 +56,7 @@ def test_the_text_does_not_depend_on_what_was_erased_or_named():
 
 def test_a_stable_text_keeps_names_and_does_not_align():
     lines = program().text(stable=True).splitlines()
-    assert lines[2] == "  %relu = relu(%conv2d)  # f32[s0, 4, 3, 3]"
+    assert lines[2] == "  %relu = relu(%conv2d)  # f32[batch, 4, 3, 3]"
 
 
 def test_a_diff_shows_only_what_changed():
