@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from torch import fx
 
 from rewrite.errors import CheckError
 from rewrite.lowering.markers import marker_translations
@@ -29,10 +30,11 @@ def export_onnx(
         translations: ONNX translations by operator overload, over the exporter's own.
 
     Raises:
-        CheckError: when an operator has no ONNX translation; names the operator and the line.
+        CheckError: when an operator has no ONNX translation, naming the operator and the line, or
+            when the exporter cannot convert the model down to the opset.
     """
     with _quiet():
-        exported = re_export(program, flat=True)
+        exported = re_export(_tensors_only(program), flat=True)
     table = {**marker_translations(opset), **translations}
     try:
         with _quiet():
@@ -48,7 +50,24 @@ def export_onnx(
         raise _explain(program, error) from error
     if onnx_program is None:
         raise CheckError("the ONNX exporter returned nothing")
+    written = onnx_program.model.opset_imports[""]
+    if written != opset:
+        raise CheckError(
+            f"the ONNX exporter writes opset {written} where {opset} is asked for",
+            hint=f"--opset {written}",
+        )
     return onnx_program.model
+
+
+def _tensors_only(program: Program) -> Program:
+    """Leave out the outputs that are no tensors: the exporter takes none."""
+    if all(isinstance(value, fx.Node) for value in program.outputs()):
+        return program
+    twin = program.clone()
+    tensors = [value for value in twin.outputs() if isinstance(value, fx.Node)]
+    twin.graph.output_node().args = (tensors,)
+    twin.touch()
+    return twin
 
 
 @contextlib.contextmanager

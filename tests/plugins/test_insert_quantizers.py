@@ -143,19 +143,6 @@ def test_a_product_with_a_vector_says_so():
     check_declines(INSERT, model, (randn(3, 4), randn(4)), reason, context=context())
 
 
-@pytest.mark.parametrize(("name", "fires"), [("portable", False), ("ort-x64", True)])
-def test_a_layer_joined_with_a_constant_stays_float_where_the_runtime_is_wrong(name, fires):
-    def forward(m, x):
-        tokens = m.embed(x).flatten(2).transpose(1, 2)
-        return m.head(torch.cat([m.cls.expand(x.shape[0], -1, -1), tokens], 1))
-
-    model = Call(forward, embed=conv(3, 4, 2, stride=2), cls=randn(1, 1, 4), head=nn.Linear(4, 2))
-    found = run_passes(captured(model, X), [INSERT], context(name=name))
-    assert ("embed.weight" in marks(found.program)) == fires
-    reasons = [r.reason for r in found.reports[0].outcome.rejected]
-    assert reasons == ([] if fires else ["its output joins a constant in 'cat'"])
-
-
 def test_a_sum_with_a_float_is_left_alone():
     program = run(
         captured(Call(lambda m, x: m.b(m.a(x) + 1.0), a=conv(), b=conv()), X),
