@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,11 @@ def quantize_static(module, float_path, path):
     names = [i.name for i in session.get_inputs()]
     del session
     prepared = f"{path}.prepared.onnx"
-    quant_pre_process(float_path, prepared)
+    try:
+        quant_pre_process(float_path, prepared)
+    except Exception as error:  # symbolic shapes of an encoder's mask are beyond it
+        print(f"quant_pre_process: {error}; again without symbolic shapes", file=sys.stderr)
+        quant_pre_process(float_path, prepared, skip_symbolic_shape=True)
 
     class Reader(CalibrationDataReader):
         def __init__(self):
