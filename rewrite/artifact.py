@@ -146,7 +146,7 @@ def build_artifact(
     Raises:
         CheckError: when a check fails.
     """
-    lowered = lower(program, opset, _table(lowerings, target.name), metadata)
+    lowered = lower(program, opset, _table(lowerings, target.name), metadata, target.avoids)
     save(lowered.model, path)
     artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=_bytes(path))
     program.forget_unrounded()
@@ -259,11 +259,9 @@ def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]
 
 
 def _table(lowerings: Sequence[Lowering], target: str) -> dict[Any, Callable[..., Any]]:
-    return {
-        entry.overload: entry.translate
-        for entry in lowerings
-        if not entry.targets or target in entry.targets
-    }
+    """Return the translations for a target; its own win over those for all targets."""
+    served = [e for e in lowerings if not e.targets or target in e.targets]
+    return {e.overload: e.translate for e in sorted(served, key=lambda e: bool(e.targets))}
 
 
 def _bytes(path: Path) -> int:

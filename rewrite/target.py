@@ -17,6 +17,8 @@ else:
     import tomli as tomllib
 
 MODES = ("always", "join", "share")
+AVOIDABLE = ("size-moved-to-conv",)
+"""Names of runtime faults, each told where it is avoided: see `rewrite.lowering.sizes`."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class Target:
     absorbs: tuple[str, ...] = ()
     """Kinds that disappear between an operator and the quantizer behind it."""
     avoids: tuple[str, ...] = ()
-    """Known faults of a runtime to steer around: `concat-with-constant` keeps layers float whose
-    output is joined with a constant, such as a class token."""
+    """Known faults of a runtime to write the file around, of `AVOIDABLE`."""
     bias: str = "int32"
     """`int32` at s_x·s_w, or `float32`."""
     legalize: tuple[str, ...] = ()
@@ -114,6 +115,9 @@ class _Reader:
         producers = dict(data.get("producer", {}))
         for name in producers.values():
             self._known(name, specs)
+        for fault in data.get("avoids", ()):
+            if fault not in AVOIDABLE:
+                raise unknown("fault to avoid", fault, AVOIDABLE, where=self.source)
         low, high = data.get("opset-range", (17, 21))
         return Target(
             name=data["name"],

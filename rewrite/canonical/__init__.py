@@ -17,8 +17,9 @@ from rewrite.canonical.linear import LINEAR_RULES
 from rewrite.canonical.masks import MASK_RULES
 from rewrite.canonical.no_ops import drop_no_ops
 from rewrite.canonical.overloads import OVERLOAD_RULES
-from rewrite.canonical.padding import PaddedConv
+from rewrite.canonical.padding import NamedPadding, PaddedConv
 from rewrite.canonical.permutes import PERMUTE_RULES
+from rewrite.canonical.pooling import WholePool
 from rewrite.canonical.rms_norm import RMS_NORM_RULES
 from rewrite.canonical.views import VIEW_RULES
 
@@ -32,7 +33,7 @@ _MOST_ROUNDS = 4
 
 def layout_rules() -> list[Rule]:
     """Return the rules that leave one name and one overload for each operation."""
-    return [NativeBatchNorm(), *OVERLOAD_RULES, *VIEW_RULES, *PERMUTE_RULES]
+    return [NativeBatchNorm(), NamedPadding(), *OVERLOAD_RULES, *VIEW_RULES, *PERMUTE_RULES]
 
 
 def idiom_rules() -> list[Rule]:
@@ -52,6 +53,7 @@ def idiom_rules() -> list[Rule]:
         *RMS_NORM_RULES,
         *MASK_RULES,
         PaddedConv(),
+        WholePool(),
     ]
 
 

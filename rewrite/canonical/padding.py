@@ -1,4 +1,4 @@
-"""Padding with zeros in front of a convolution belongs to the convolution."""
+"""Padding with zeros belongs to the convolution behind it, in numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rewrite.canonical.values import rank
+from rewrite.canonical.values import rank, shape
 from rewrite.emitter import Emitter
 from rewrite.pattern import Match, Op
 from rewrite.program import Program
@@ -16,7 +16,47 @@ from rewrite.schema import argument, arguments
 
 aten = torch.ops.aten
 _CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
+_NAMED: dict[Any, Any] = {
+    aten.conv1d.padding: aten.conv1d.default,
+    aten.conv2d.padding: aten.conv2d.default,
+    aten.conv3d.padding: aten.conv3d.default,
+}
 _PADS = (aten.pad.default, aten.constant_pad_nd.default)
+
+
+class NamedPadding(Rule):
+    """conv(x, "valid") = conv(x, 0); conv(x, "same") = conv(pad(x, d·(k-1) in all), 0)."""
+
+    pattern = Op(tuple(_NAMED), "conv")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline a kernel whose size is not constant."""
+        sizes = shape(arguments(match.root)["weight"])[2:]
+        return None if all(isinstance(s, int) for s in sizes) else "its kernel has no fixed size"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the convolution with padding in numbers, behind a pad where that is uneven."""
+        bound = arguments(match.root)
+        kernel = shape(bound["weight"])[2:]
+        spatial = len(kernel)
+        total = [0] * spatial
+        if bound["padding"] == "same":
+            dilation = list(bound["dilation"]) * (spatial if len(bound["dilation"]) == 1 else 1)
+            total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        padding = [t // 2 for t in total]
+        if any(t % 2 for t in total):
+            amounts = [a for t in reversed(total) for a in (t // 2, t - t // 2)]
+            bound["input"] = emit.call(
+                aten.constant_pad_nd.default, like=match.root, self=bound["input"], pad=amounts
+            )
+            padding = [0] * spatial
+        return emit.call(
+            _NAMED[match.root.target],
+            like=match.root,
+            val=match.root.meta["val"],
+            **{**bound, "padding": padding},
+        )
 
 
 class PaddedConv(Rule):

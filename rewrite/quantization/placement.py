@@ -136,28 +136,11 @@ class _Planner:
                 return f"its {name} is computed at run time, so it has no fixed scale per channel"
             if kind(node) == "matmul" and val.dim() < 2:
                 return f"its {name} is a vector"
-        if rule.output and "concat-with-constant" in self.target.avoids:
-            return self._meets_constant(node)
-        return ""
-
-    def _meets_constant(self, node: fx.Node) -> str:
-        """Look for a concat of this node's output, laid out anew, with a constant."""
-        stack, seen = list(node.users), {node}
-        while stack:
-            user = stack.pop()
-            if user in seen:
-                continue
-            seen.add(user)
-            if kind(user) == "concat":
-                if any(_is_constant(s) for s in user.all_input_nodes):
-                    return f"its output joins a constant in '{user.name}'"
-            elif kind(user) in ("layout", "max-pool", *self.target.absorbs):
-                stack.extend(user.users)
         return ""
 
     def _skipped(self, node: fx.Node) -> bool:
         names = [node.name, module_path(node)]
-        names += [n.target for n in node.all_input_nodes if n.op == "get_attr"]
+        names += [str(n.target) for n in node.all_input_nodes if n.op == "get_attr"]
         return any(fnmatch.fnmatch(name, pattern) for name in names for pattern in self.skip)
 
     def _reject(self, node: fx.Node, reason: str) -> None:
@@ -178,13 +161,6 @@ class _Planner:
         rule = self.target.ops.get(kind(node))
         through = kind(node) in self.target.absorbs or (rule is not None and rule.mode != "always")
         return through and leads.get(node, False)
-
-
-def _is_constant(node: fx.Node) -> bool:
-    """Tell whether a tensor is a weight, possibly spread over the batch (a class token)."""
-    while kind(node) == "layout" and node.all_input_nodes:
-        node = node.all_input_nodes[0]
-    return is_weight(node)
 
 
 def _is_float32(node: fx.Node) -> bool:

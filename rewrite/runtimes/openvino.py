@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +105,10 @@ class LoadedOpenVino:
         OpenVINO reports one precision for an attention it compiles as a whole (`Subgraph`): that
         of its first input.
         """
-        layers: dict[str, str] = {}
-        for names, kernel in _layers(self.compiled.get_runtime_model()):
-            for name in names:
-                layers.setdefault(name, kernel)
+        layers = _layers(self.compiled.get_runtime_model())
         nodes = qdq_graph.compute_nodes(qdq_graph.read(self.path))
-        return [_verdict(node, layers) for node in nodes]
+        found = _match(nodes, layers)
+        return [_verdict(node, found.get(node, "")) for node in nodes]
 
     def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Refuse what OpenVINO lets pass: missing inputs and wrong shapes read stale memory."""
@@ -142,8 +141,19 @@ class LoadedOpenVino:
         return f"the model takes {', '.join(named)}"
 
 
-def _layers(model: Any) -> Iterator[tuple[set[str], str]]:
-    """Yield, per executed layer that computes, the names that went into it and its kernel."""
+@dataclass(frozen=True)
+class _Layer:
+    """An executed layer that computes."""
+
+    names: frozenset[str]
+    """Of everything that went into it."""
+    weight: str
+    """The constant it reads, under its name in the file; empty if there is none."""
+    kernel: str
+
+
+def _layers(model: Any) -> list[_Layer]:
+    layers = []
     for operation in model.get_ordered_ops():
         info = operation.get_rt_info()
         kind = _info(info, "layerType")
@@ -152,7 +162,46 @@ def _layers(model: Any) -> Iterator[tuple[set[str], str]]:
         names = {operation.get_friendly_name(), *_info(info, "originalLayersNames").split(",")}
         # Older releases call it execType.
         detail = _info(info, "primitiveType") or _info(info, "execType")
-        yield {spelling for name in names for spelling in _spellings(name)}, f"{kind}:{detail}"
+        spellings = frozenset(spelling for name in names for spelling in _spellings(name))
+        layers.append(_Layer(spellings, _weight(operation), f"{kind}:{detail}"))
+    return layers
+
+
+def _weight(operation: Any) -> str:
+    """Return the name of the constant behind the second input, through what lays it out."""
+    inputs = operation.input_values()[1:2]
+    while inputs:
+        source = inputs[0].get_node()
+        if _info(source.get_rt_info(), "layerType") == "Const":
+            return str(source.get_friendly_name())
+        inputs = source.input_values()[:1]
+    return ""
+
+
+def _match(nodes: list[ir.Node], layers: list[_Layer]) -> dict[ir.Node, str]:
+    """Return the kernel of each node by its name, else by its weight.
+
+    A factor that is merged into the weight takes the layer's name along.
+    """
+    by_name: dict[str, str] = {}
+    for layer in layers:
+        for name in layer.names:
+            by_name.setdefault(name, layer.kernel)
+    found: dict[ir.Node, str] = {}
+    for node in nodes:
+        # A node without a Q behind it may take the name of its output.
+        for own in (node.outputs[0].name, node.name):
+            if own and own in by_name:
+                found[node] = by_name[own]
+    by_weight: dict[str, list[str]] = {}
+    for layer in layers:
+        by_weight.setdefault(layer.weight, []).append(layer.kernel)
+    readers = Counter(name for node in nodes for name in qdq_graph.upstream_constants(node))
+    for node in nodes:
+        for weight in qdq_graph.upstream_constants(node):
+            if readers[weight] == 1 and len(by_weight.get(weight, ())) == 1:
+                found.setdefault(node, by_weight[weight][0])
+    return found
 
 
 def _info(info: Any, key: str) -> str:
@@ -168,10 +217,7 @@ def _spellings(name: str) -> Iterator[str]:
         previous, name = name, _SUFFIX.sub("", name)
 
 
-def _verdict(node: ir.Node, layers: dict[str, str]) -> KernelVerdict:
-    # A node without a Q behind it may take the name of its output.
-    names = [name for name in (node.name, node.outputs[0].name) if name]
-    kernel = next((layers[name] for name in names if name in layers), "")
+def _verdict(node: ir.Node, kernel: str) -> KernelVerdict:
     reason = qdq_graph.not_eligible(node)
     # Not runtimePrecision: a weight-only layer calls itself i8 there and computes in float.
     fired = not reason and kernel.lower().endswith("_i8")
