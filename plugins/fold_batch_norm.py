@@ -256,4 +256,3 @@ def _dtype(source: fx.Node, emit: Emitter) -> torch.dtype:
 def _beside(weight: fx.Node, leaf: str) -> str:
     folder = str(weight.target).rpartition(".")[0]
     return f"{folder}.{leaf}" if folder else leaf
-
