@@ -69,16 +69,10 @@ def child(tool, name, target):
 
 
 def bench_matching():
-    import torch
-    from torch import nn
-
-    from rewrite import Context, capture
+    from rewrite import Context
     from rewrite.plugin_host import PluginHost
 
-    layers = []
-    for _ in range(2500):
-        layers += [nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Hardtanh(-9, 9)]
-    program = capture(nn.Sequential(*layers).eval(), (torch.randn(1, 4, 2, 2),))
+    program = long_program(2500)
     calls = sum(node.op == "call_function" for node in program.graph.nodes)
     pass_ = PluginHost().find_pass("fold-batch-norm")()
     twin = program.clone()
@@ -86,6 +80,31 @@ def bench_matching():
     outcome = pass_.run(twin, Context())
     seconds = time.perf_counter() - started
     print(f"fold-batch-norm over {calls} calls: {outcome.rewrites} rewrites in {seconds:.2f} s")
+
+
+def long_program(blocks):
+    """Repeat conv, norm, relu and clamp inside the program: torch.export would take minutes."""
+    import torch
+    from torch import nn
+
+    from rewrite import Emitter, arguments, capture
+
+    net = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Hardtanh(-9, 9))
+    program = capture(net.eval(), (torch.randn(1, 4, 2, 2),))
+    emit = Emitter(program)
+    chain = [node for node in program.graph.nodes if node.op == "call_function"]
+    output = program.graph.output_node()
+    last = chain[-1]
+    for _ in range(blocks - 1):
+        first = last
+        for call in chain:
+            bound = arguments(call)
+            name = next(iter(bound))
+            named = {**bound, name: first}
+            first = emit.call(call.target, like=output, val=call.meta["val"], **named)
+        last = first
+    emit.replace_use(output, chain[-1], last)
+    return program
 
 
 if __name__ == "__main__":
