@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.utils import _pytree as pytree
 
+from rewrite.calling import calling_convention
 from rewrite.canonical import canonicalise
 from rewrite.errors import CaptureError
 from rewrite.errors import first_line as first_line
-from rewrite.program import DynamicDim, Program, Signature
+from rewrite.program import Program
 from rewrite.provenance import is_library
 
 
@@ -40,7 +40,7 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = exported.run_decompositions({}).module(check_guards=False)
-    program = _program(module, exported, args, kwargs, dynamic_shapes)
+    program = _program(model, module, exported, args, kwargs, dynamic_shapes)
     canonicalise(program)
     return program
 
@@ -154,91 +154,18 @@ def user_frame(error: BaseException) -> str | None:
 
 
 def _program(
+    model: nn.Module,
     module: fx.GraphModule,
     exported: torch.export.ExportedProgram,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     dynamic_shapes: Any,
 ) -> Program:
-    placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     vals = (n.meta.get("val") for n in module.graph.nodes)
     fake_mode = next(v.fake_mode for v in vals if isinstance(v, torch._subclasses.FakeTensor))
-    in_spec, out_spec = exported.call_spec.in_spec, exported.call_spec.out_spec
-    with torch.no_grad():
-        sample = module(*args, **kwargs)
-    input_names = tuple(n.name for n in placeholders)
-    signature = Signature(
-        in_spec=in_spec,
-        out_spec=out_spec,
-        input_names=input_names,
-        output_names=_output_names(sample, input_names),
-        dynamic=_dynamic_dims(placeholders, exported, dynamic_shapes),
-    )
+    signature = calling_convention(model, module, exported, (args, kwargs), dynamic_shapes)
     _share_tied_weights(module)
     return Program(module, signature, (args, kwargs), fake_mode)
-
-
-def _output_names(sample: Any, taken: tuple[str, ...]) -> tuple[str, ...]:
-    """Name outputs by their pytree paths; no file can name one like an input."""
-    paths, _ = pytree.tree_flatten_with_path(sample)
-    names = []
-    for path, _ in paths:
-        parts = [str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path]
-        name = ".".join(parts)
-        clashes = name.isdigit() or name in taken
-        names.append(f"output_{name}" if clashes else name or "output")
-    return tuple(names)
-
-
-def _dynamic_dims(
-    placeholders: list[fx.Node], exported: torch.export.ExportedProgram, dynamic_shapes: Any
-) -> dict[str, dict[int, DynamicDim]]:
-    """Name each symbolic input size as the user does, else s0, s1 … in order of appearance."""
-    given = _given_names(dynamic_shapes, [node.name for node in placeholders])
-    ranges = {str(symbol): limits for symbol, limits in exported.range_constraints.items()}
-    named: dict[str, DynamicDim] = {}
-    dynamic: dict[str, dict[int, DynamicDim]] = {}
-    for node in placeholders:
-        val = node.meta.get("val")
-        if not isinstance(val, torch.Tensor):
-            continue
-        sizes: tuple[Any, ...] = tuple(val.shape)
-        for index, size in enumerate(sizes):
-            text = str(size)
-            if isinstance(size, int) or not text.isidentifier():
-                continue
-            if text not in named:
-                limits = ranges.get(text)
-                name = given.get((node.name, index), f"s{len(named)}")
-                named[text] = DynamicDim(name, *_limits(limits))
-            dynamic.setdefault(node.name, {})[index] = named[text]
-    return dynamic
-
-
-def _given_names(dynamic_shapes: Any, inputs: list[str]) -> dict[tuple[str, int], str]:
-    """Return the names of `torch.export.Dim`s by (input, dimension), for flat arguments."""
-    if isinstance(dynamic_shapes, Mapping):
-        specs = [(name, dynamic_shapes.get(name)) for name in inputs]
-    elif isinstance(dynamic_shapes, (tuple, list)) and len(dynamic_shapes) == len(inputs):
-        specs = list(zip(inputs, dynamic_shapes, strict=True))
-    else:
-        return {}
-    names: dict[tuple[str, int], str] = {}
-    for input_name, spec in specs:
-        pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec or ())
-        for index, dim in pairs:
-            name = getattr(dim, "__name__", "")
-            if isinstance(name, str) and name.isidentifier():
-                names[input_name, index] = name
-    return names
-
-
-def _limits(limits: Any) -> tuple[int, int | None]:
-    if limits is None:
-        return 0, None
-    # Infinity is of several types here, and int() of some raises AttributeError: compare first.
-    high = int(limits.upper) if bool(limits.upper < 2**31) else None
-    return int(limits.lower), high
 
 
 def _share_tied_weights(module: fx.GraphModule) -> None:

@@ -232,7 +232,7 @@ def test_evaluate_that_raises(tmp_path):
         ),
         (
             ["--opset", "9"],
-            ["error: opset 9 does not suit target 'portable'", "  hint: use 17 to 21"],
+            ["error: opset 9 does not suit target 'portable'", "  hint: use 17 to 20"],
         ),
     ],
 )
