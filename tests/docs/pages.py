@@ -16,6 +16,7 @@ PAGES = sorted(
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"`([\w./-]+\.\w+)`[^\n`]*:\n\n$")
 _NUMBER = re.compile(r"\d+(\.\d+)+(e[+-]?\d+)?|\d+(?= MB)")
+_LAYERS = re.compile(r"layers (equal|within \d steps?)")
 _PATH = re.compile(r"(?<![\w.])/[\w./-]+/")
 
 
@@ -70,7 +71,8 @@ def same_output(expected: str, actual: str) -> bool:
 
 
 def _masked(text: str) -> str:
-    return re.sub(r"\s+", " ", _PATH.sub("", _NUMBER.sub("#", text))).strip()
+    plain = _PATH.sub("", _NUMBER.sub("#", _LAYERS.sub("layers #", text)))
+    return re.sub(r"\s+", " ", plain).strip()
 
 
 def call(command: str) -> tuple[int, str]:
