@@ -17,8 +17,8 @@ else:
     import tomli as tomllib
 
 MODES = ("always", "join", "share")
-AVOIDABLE = ("size-moved-to-conv",)
-"""Names of runtime faults, each told where it is avoided: see `rewrite.lowering.sizes`."""
+AVOIDABLE = ("size-moved-to-conv", "float-relu-behind-product")
+"""Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import fx
 
 from rewrite.errors import UsageError
 from rewrite.lowering.export import export_onnx
-from rewrite.lowering.sizes import steer
+from rewrite.lowering.steer import steer
 from rewrite.lowering.tidy import tidy
 from rewrite.program import Program
 from rewrite.quantization.markers import QUANTIZE

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import onnx_ir as ir
-
-MOVED_TO_CONV = "size-moved-to-conv"
-"""The fault of OpenVINO 2026.4: it knows that the output of a convolution has the batch size of
-the input, reads the size there instead, and then loses the bias of the convolution when the output
-is quantized right away."""
 
 
 def infer_sizes(model: ir.Model) -> None:
@@ -20,25 +13,21 @@ def infer_sizes(model: ir.Model) -> None:
             continue
         sizes = _one_unknown(node)
         if sizes is not None:
-            node.replace_input_with(1, _constant(model, f"{node.outputs[0].name}_sizes", sizes))
+            node.replace_input_with(1, integers(model, f"{node.outputs[0].name}_sizes", sizes))
 
 
 def hide_sizes(model: ir.Model) -> None:
-    """Read sizes as Σ shape(x) · onehot, whose origin OpenVINO does not see, in place.
+    """Read sizes as Σ shape(x) · onehot, whose origin a runtime does not see, in place.
 
-    Without a biased convolution there is nothing to hide them from.
+    OpenVINO 2026.4 knows that the output of a convolution has the batch size of the input, reads
+    the size there instead, and then loses the bias of the convolution if its output is quantized
+    right away. Without a biased convolution nothing is hidden.
     """
     if not any(node.op_type == "Conv" and len(node.inputs) > 2 for node in model.graph):
         return
     for node in list(model.graph):
         if node.op_type == "Shape" and node.inputs[0] is not None:
             _hide(model, node)
-
-
-def steer(model: ir.Model, avoids: Collection[str]) -> None:
-    """Write a model around the known faults of a target's runtimes, in place."""
-    if MOVED_TO_CONV in avoids:
-        hide_sizes(model)
 
 
 def _one_unknown(reshape: ir.Node) -> list[int] | None:
@@ -66,7 +55,7 @@ def _hide(model: ir.Model, node: ir.Node) -> None:
         return
     chosen = [int(i == first) for i in range(rank)]
     whole = ir.node("Shape", [source])
-    parts = ir.node("Mul", [whole.outputs[0], _constant(model, f"{output.name}_which", chosen)])
+    parts = ir.node("Mul", [whole.outputs[0], integers(model, f"{output.name}_which", chosen)])
     size = ir.node("ReduceSum", [parts.outputs[0]], attributes={"keepdims": 1})
     for made, kind in ((whole, "shape"), (parts, "parts"), (size, "size")):
         made.outputs[0].name = f"{output.name}_{kind}"
@@ -77,7 +66,8 @@ def _hide(model: ir.Model, node: ir.Node) -> None:
     model.graph.remove(node, safe=True)
 
 
-def _constant(model: ir.Model, name: str, values: list[int]) -> ir.Value:
+def integers(model: ir.Model, name: str, values: list[int]) -> ir.Value:
+    """Add an initializer of int64."""
     tensor = ir.tensor(np.array(values, np.int64), name=name)
     value = ir.Value(
         name=name,

@@ -1,0 +1,109 @@
+"""Files are written around what runtimes get wrong, and hold no sizes they need not hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from rewrite_plugins.lowerings import LOWERINGS
+from torch import nn
+from torch.export import Dim
+
+from rewrite import capture
+from rewrite.errors import UsageError
+from rewrite.lowering.lower import lower
+from rewrite.lowering.steer import FAULTS
+from rewrite.target import AVOIDABLE, Target
+
+from .models import run, written
+
+IMAGE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+ROWS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+
+
+class ClassToken(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 2, 2)
+        self.token = nn.Parameter(torch.randn(1, 1, 4))
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2).reshape(x.shape[0], 16, 2, 2)
+        return torch.cat((self.token.expand(x.shape[0], -1, -1), tokens.flatten(2)), 1)
+
+
+class Dense(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        self.linear, self.act = nn.Linear(6, 4), act
+
+    def forward(self, x):
+        return self.act(self.linear(x)).sin()
+
+
+def made(module, x, avoids, tmp_path):
+    program = capture(module.eval(), (x,), ({0: Dim("batch", max=8)},))
+    table = {each.overload: each.translate for each in LOWERINGS}
+    result = lower(program, 20, table, {}, avoids)
+    other = torch.cat((x, x.flip(0), x))[:5]
+    path = written(result, tmp_path)
+    (actual,) = run(path, program, other).values()
+    torch.testing.assert_close(torch.from_numpy(actual), program(other), rtol=1e-5, atol=1e-5)
+    return result.model
+
+
+def ops(model):
+    return Counter(node.op_type for node in model.graph)
+
+
+def test_one_unknown_size_is_inferred(tmp_path):
+    class Split(nn.Module):
+        def forward(self, x):
+            return x.reshape(x.shape[0], 3, 2, 32).transpose(1, 2)
+
+    assert ops(made(Split(), IMAGE, (), tmp_path)) == {"Reshape": 1, "Transpose": 1}
+
+
+def test_sizes_are_hidden_from_convolutions(tmp_path):
+    model = made(ClassToken(), IMAGE, ("size-moved-to-conv",), tmp_path)
+    readers = {
+        use.node.op_type for n in model.graph if n.op_type == "Shape" for use in n.outputs[0].uses()
+    }
+    assert readers == {"Mul"}
+
+
+def test_sizes_are_in_the_open_without_convolutions(tmp_path):
+    class Token(nn.Module):
+        def forward(self, x):
+            return torch.cat((x.new_ones(1, 6).expand(x.shape[0], -1), x), 1)
+
+    model = made(Token(), ROWS, ("size-moved-to-conv",), tmp_path)
+    assert ops(model)["Shape"] == 1 and not ops(model)["ReduceSum"]
+
+
+@pytest.mark.parametrize(
+    ("act", "spelled"),
+    [
+        (nn.ReLU(), {"Max": 1}),
+        (nn.ReLU6(), {"Max": 1, "Min": 1}),
+        (nn.Sigmoid(), {"Sigmoid": 1}),
+    ],
+    ids=["relu", "relu6", "sigmoid"],
+)
+def test_relu_behind_a_product_is_spelled_out(act, spelled, tmp_path):
+    found = ops(made(Dense(act), ROWS, ("float-relu-behind-product",), tmp_path))
+    assert found == {"Gemm": 1, "Sin": 1, **spelled}
+
+
+def test_relu_elsewhere_stays(tmp_path):
+    model = made(
+        nn.Sequential(nn.Tanh(), nn.ReLU()), ROWS, ("float-relu-behind-product",), tmp_path
+    )
+    assert ops(model) == {"Tanh": 1, "Relu": 1}
+
+
+def test_faults_of_targets_are_known():
+    assert set(AVOIDABLE) == set(FAULTS)
+    with pytest.raises(UsageError, match="unknown fault to avoid 'size-moved'"):
+        Target.parse('name = "mine"\navoids = ["size-moved"]')
