@@ -34,8 +34,20 @@ class OnRuntime:
 
     name: str
     version: str
-    agreement: Agreement
-    kernels: list[KernelVerdict]
+    agreement: Agreement | None = None
+    """None when it could not run the file."""
+    kernels: list[KernelVerdict] = field(default_factory=list)
+    problem: str = ""
+    """Why the file is not to be used with it; empty if all is well."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `runtimes` in the command line's JSON."""
+        return {
+            "version": self.version,
+            "agreement": self.agreement.as_json() if self.agreement else None,
+            "int8": int8_summary(self.kernels),
+            "problem": self.problem or None,
+        }
 
 
 @dataclass
@@ -62,42 +74,43 @@ class Artifact:
             "ops": self.ops,
         }
 
+    @property
+    def first(self) -> OnRuntime | None:
+        """What the first runtime that ran the file made of it: the one that decides."""
+        return next((r for r in self.runtimes if r.agreement is not None), None)
+
     def agreement_json(self) -> dict[str, Any] | None:
         """Return how the first runtime agrees with the simulated program."""
-        return self.runtimes[0].agreement.as_json() if self.runtimes else None
+        return self.first.as_json()["agreement"] if self.first else None
 
     def int8_json(self) -> dict[str, Any] | None:
         """Return which int8 kernels the first runtime chose."""
-        return int8_summary(self.runtimes[0].kernels) if self.runtimes else None
+        return int8_summary(self.first.kernels) if self.first else None
 
     def runtimes_json(self) -> dict[str, Any]:
         """Return what every runtime said, by name."""
-        return {
-            r.name: {
-                "version": r.version,
-                "agreement": r.agreement.as_json(),
-                "int8": int8_summary(r.kernels),
-            }
-            for r in self.runtimes
-        }
+        return {r.name: r.as_json() for r in self.runtimes}
 
     def run_on(
         self, runtime: Runtime, program: Program, inputs: Sequence[Inputs], threads: int
     ) -> None:
         """Run the file on a runtime, compare it with `program`, and read the kernels chosen.
 
+        What was found out, if only that it failed, is the last of `runtimes`.
+
         Raises:
             RuntimeFailure: when the runtime refuses the file or the inputs.
         """
         lowered = self.lowered
         assert lowered is not None
+        found = OnRuntime(runtime.name, runtime.version)
+        self.runtimes.append(found)
         names = [str(v.name) for v in lowered.model.graph.inputs]
         loaded = runtime.load(self.path, threads)
         agreement = end_to_end(program, loaded, names, inputs)
         if runtime.name == "onnxruntime":
             agreement.layers = layer_by_layer(lowered, self.path, names, inputs[0])
-        found = OnRuntime(runtime.name, runtime.version, agreement, loaded.kernels())
-        self.runtimes.append(found)
+        found.agreement, found.kernels = agreement, loaded.kernels()
         self.loaded = self.loaded or loaded
 
     def runner(self, program: Program) -> Callable[..., Any]:
@@ -115,10 +128,10 @@ class Artifact:
         threads: int,
     ) -> None:
         """Lower a float program to `path` and time it beside this file, in turns."""
-        assert self.loaded is not None and self.lowered is not None
+        assert self.loaded is not None and self.lowered is not None and self.first is not None
         baseline = lower(program, opset, _table(lowerings, ""), {})
         save(baseline.model, path)
-        other = get_runtime(self.runtimes[0].name).load(path, threads)
+        other = get_runtime(self.first.name).load(path, threads)
         given = self.lowered.program
         flat = given.signature.flatten_inputs(*given.example)
         times: dict[str, list[float]] = {"float": [], "deployed": []}
@@ -143,6 +156,9 @@ def build_artifact(
 ) -> Artifact:
     """Lower a legalized program to `path`, run it, and hold it to what was simulated.
 
+    The first installed runtime of the target decides; what is wrong with the file on a later one
+    is told and recorded, and stops nothing.
+
     Raises:
         CheckError: when a check fails.
     """
@@ -156,23 +172,45 @@ def build_artifact(
             talk.warn(f"{name} is not installed: the file was not run on it")
             continue
         talk.step(f"run on {name} {runtime.version}")
-        try:
-            artifact.run_on(runtime, program, inputs, request.threads)
-        except RuntimeFailure as error:
-            if request.checks == "strict":
-                raise CheckError(f"{name}: {error.what}", hint=error.hint or None) from error
-            talk.warn(f"{name}: {error.what}")
+        decides = artifact.first is None
+        error = _problem(artifact, runtime, program, inputs, request)
+        if error is None:
             continue
-        if request.checks == "strict":
-            require(artifact.runtimes[-1].agreement, quantized=lowered.is_quantized)
+        if decides and request.checks == "strict":
+            raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
+        talk.warn(f"{name}: {error.what}; do not use the file with it")
     if request.require_int8 is not None:
-        if not artifact.runtimes:
+        if artifact.first is None:
             raise CheckError(
                 f"--require-int8: the file ran on no runtime of target '{target.name}'",
                 hint=f"install one of: {', '.join(target.runtimes)}",
             )
-        require_int8(artifact.runtimes[0].kernels, request.require_int8)
+        require_int8(artifact.first.kernels, request.require_int8)
     return artifact
+
+
+def _problem(
+    artifact: Artifact,
+    runtime: Runtime,
+    program: Program,
+    inputs: Sequence[Inputs],
+    request: Request,
+) -> CheckError | None:
+    """Run a file on a runtime and return what is wrong with it there, recorded as well."""
+    assert artifact.lowered is not None
+    try:
+        artifact.run_on(runtime, program, inputs, request.threads)
+        agreement = artifact.runtimes[-1].agreement
+        if agreement is not None and request.checks != "off":
+            require(agreement, quantized=artifact.lowered.is_quantized)
+    except RuntimeFailure as failure:
+        error = CheckError(failure.what, hint=failure.hint or None)
+    except CheckError as failure:
+        error = failure
+    else:
+        return None
+    artifact.runtimes[-1].problem = error.what
+    return error
 
 
 def require_int8(verdicts: Sequence[KernelVerdict], percent: float) -> None:

@@ -55,7 +55,9 @@ def show_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
 
 def runtime_rows(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Return what one runtime made of the file: agreement, int8 kernels, fallbacks."""
-    yield name, _agreement(values["agreement"])
+    yield name, _agreement(values["agreement"]) if values["agreement"] else "did not run the file"
+    if values.get("problem"):
+        yield "", f"do not use it with the file: {values['problem']}"
     int8 = values["int8"]
     if not int8["eligible"]:
         return

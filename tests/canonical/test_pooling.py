@@ -1,0 +1,72 @@
+"""Pooling of everything, and padding by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from rewrite import capture
+
+X = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+class Call(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.weight = nn.Parameter(torch.randn(4, 3, 3, 2))
+
+    def forward(self, x):
+        return self.function(x, self.weight)
+
+
+def text(function):
+    module = Call(function).eval()
+    program = capture(module, (X,))
+    torch.testing.assert_close(program(X), module(X), rtol=1e-5, atol=1e-5)
+    return program.text()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: F.avg_pool2d(x, 6),
+        lambda x, w: F.avg_pool2d(x, (6, 6), stride=1),
+        lambda x, w: F.avg_pool2d(x, 9, ceil_mode=True),
+    ],
+    ids=["same", "stride", "larger"],
+)
+def test_pooling_of_everything_is_a_mean(function):
+    found = text(function)
+    assert "mean" in found and "avg_pool" not in found
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: F.avg_pool2d(x, 3),
+        lambda x, w: F.avg_pool2d(x, 6, padding=1),
+        lambda x, w: F.avg_pool2d(x, 6, divisor_override=2),
+    ],
+    ids=["smaller", "padding", "divisor"],
+)
+def test_other_pooling_stays(function):
+    assert "avg_pool2d" in text(function)
+
+
+def test_valid_padding_is_none():
+    assert "valid" not in text(lambda x, w: F.conv2d(x, w, padding="valid"))
+
+
+def test_even_padding_goes_into_the_convolution():
+    found = text(lambda x, w: F.conv2d(x, w[..., :1], padding="same", dilation=2))
+    assert "padding=[2, 0]" in found and "pad(" not in found
+
+
+@pytest.mark.filterwarnings("ignore:Using padding")
+def test_uneven_padding_is_put_in_front():
+    found = text(lambda x, w: F.conv2d(x, w, padding="same"))
+    assert "constant_pad_nd" in found or "pad(" in found
+    assert "same" not in found

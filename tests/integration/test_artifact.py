@@ -1,0 +1,99 @@
+"""What is decided about a file: which translation is taken, and which runtime counts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from onnxscript import opset20 as op
+from torch import nn
+
+from rewrite import CheckError, Lowering
+from rewrite.artifact import _table
+from rewrite.runtimes import RuntimeFailure, get_runtime
+from rewrite.runtimes.onnxruntime import LoadedOnnx, OnnxRuntime
+from rewrite.runtimes.openvino import LoadedOpenVino, OpenVino
+
+from .compiling import Case, Warnings, compile_case
+
+SIGMOID = torch.ops.aten.sigmoid.default
+LOADED = {"onnxruntime": LoadedOnnx, "openvino": LoadedOpenVino}
+RUNTIMES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+needs_openvino = pytest.mark.skipif(
+    not get_runtime("openvino").available(), reason="OpenVINO is not installed"
+)
+
+
+def general(self):
+    return op.Sigmoid(self)
+
+
+def special(self):
+    return op.HardSigmoid(self)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_translation_for_the_target_wins(order):
+    entries = [Lowering(SIGMOID, general), Lowering(SIGMOID, special, ("portable",))][::order]
+    assert _table(entries, "portable") == {SIGMOID: special}
+    assert _table(entries, "ort-x64") == {SIGMOID: general}
+
+
+def linear():
+    return nn.Linear(4, 3), {"input": torch.randn(2, 4)}, None
+
+
+CASE = Case("linear", linear)
+
+
+def break_runtime(monkeypatch, name, how):
+    if how == "refuses":
+
+        def load(self, path, threads=0):
+            raise RuntimeFailure("it does not like the file", "try another")
+
+        monkeypatch.setattr(RUNTIMES[name], "load", load)
+        return
+    run = LOADED[name].run
+    monkeypatch.setattr(
+        LOADED[name], "run", lambda self, feeds: {k: -v for k, v in run(self, feeds).items()}
+    )
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("refuses", "it does not like the file"), ("differs", "agrees with the program only to")],
+)
+def test_problem_on_a_later_runtime_is_told_and_recorded(how, message, monkeypatch, tmp_path):
+    break_runtime(monkeypatch, "openvino", how)
+    talk = Warnings()
+    result = compile_case(CASE, tmp_path, talk=talk)
+    assert result.artifact.path.is_file()
+    summary = result.as_json()
+    assert message in summary["runtimes"]["openvino"]["problem"]
+    assert summary["runtimes"]["onnxruntime"]["problem"] is None
+    assert summary["agreement"] == summary["runtimes"]["onnxruntime"]["agreement"]
+    (warning,) = talk.heard
+    assert warning.startswith("openvino: ") and message in warning
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("refuses", "it does not like the file"), ("differs", "agrees with the program only to")],
+)
+def test_problem_on_the_first_runtime_stops_everything(how, message, monkeypatch, tmp_path):
+    break_runtime(monkeypatch, "onnxruntime", how)
+    with pytest.raises(CheckError, match=message):
+        compile_case(CASE, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_report_writes_the_file_all_the_same(monkeypatch, tmp_path):
+    break_runtime(monkeypatch, "onnxruntime", "differs")
+    talk = Warnings()
+    result = compile_case(CASE, tmp_path, talk=talk, checks="report")
+    assert result.artifact.path.is_file()
+    assert (
+        "agrees with the program only to" in result.as_json()["runtimes"]["onnxruntime"]["problem"]
+    )
+    assert len(talk.heard) == 1

@@ -1,0 +1,24 @@
+"""Nets of every kind: what is unsupported stays float with a reason, and the file agrees."""
+
+from __future__ import annotations
+
+import pytest
+
+from .compiling import assert_holds, compile_case
+from .nets import CASES
+
+FLOAT = {
+    "u-net": "target 'portable' has no rule for it",
+    "odd-operators": "its weight is computed at run time, so it has no fixed scale per channel",
+}
+"""Why a layer of a net stays float."""
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_net_runs_in_int8(case, tmp_path):
+    result = compile_case(case, tmp_path)
+    assert result.as_json()["int8"]["eligible"] > 0
+    assert_holds(case, result)
+    placed = next(r for r in result.reports if r.pass_.name == "insert-quantizers")
+    reasons = {r.reason for r in placed.outcome.rejected}
+    assert reasons == ({FLOAT[case.name]} if case.name in FLOAT else set())

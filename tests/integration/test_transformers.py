@@ -1,0 +1,22 @@
+"""Architectures that nobody here wrote: compiled to int8, run on every runtime, agreeing."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("transformers")
+
+from .compiling import Warnings, assert_holds, compile_case
+from .transformers_models import CASES
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.slow else []) for c in CASES],
+)
+def test_third_party_model_runs_in_int8(case, tmp_path):
+    talk = Warnings()
+    result = compile_case(case, tmp_path, talk=talk)
+    assert not [text for text in talk.heard if "not installed" not in text]
+    assert result.as_json()["int8"]["eligible"] > 0
+    assert_holds(case, result)

@@ -1,0 +1,96 @@
+"""The trained models: exact in float64 until they are quantized, and as good afterwards."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from rewrite.compile import compile_model
+from rewrite.plugin_host import PluginHost
+from rewrite.request import Request
+
+LARGEST_RELATIVE_DIFFERENCE = 1e-10
+"""Of outputs in float64."""
+LARGEST_DROP = 0.5
+"""In points of accuracy, from eager to the deployed file."""
+LOWEST_SQNR = 25.0
+"""In dB, file against program: single roundings fall the other way, and residual nets carry
+them on."""
+
+rewrite_zoo = pytest.importorskip("rewrite_zoo")
+NAMES = [model.name for model in rewrite_zoo.rewrite_models()]
+every_model = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def needs(name: str) -> None:
+    if name.endswith("-digits"):
+        pytest.importorskip("sklearn")
+
+
+@every_model
+def test_float_passes_are_exact(name, tmp_path):
+    needs(name)
+    host = PluginHost()
+    request = Request(
+        f"zoo:{name}",
+        preset="float",
+        output=tmp_path / "model.onnx",
+        threads=1,
+        evaluate=False,
+    )
+    result = compile_model(request, host)
+    for report in result.reports:
+        assert report.pass_.equivalence == "exact"
+        if report.difference is not None:
+            assert report.difference.relative <= LARGEST_RELATIVE_DIFFERENCE, report.pass_.name
+    for runtime, found in result.as_json()["runtimes"].items():
+        assert not found["problem"], runtime
+
+
+@every_model
+def test_float_program_agrees_with_eager(name):
+    needs(name)
+    from rewrite import equivalence
+    from rewrite.capture import split_inputs
+    from rewrite.compile import rewrite_model
+
+    host = PluginHost()
+    description = host.find_model(name)
+    result = rewrite_model(Request(f"zoo:{name}", preset="float", threads=1), host)
+    args, kwargs = split_inputs(description.inputs())
+    eager = description.model().double()
+    wide = [a.double() if a.is_floating_point() else a for a in args]
+    with torch.no_grad():
+        expected = pytree.tree_leaves(eager(*wide, **kwargs))
+    (actual,) = equivalence.reference(result.program, [(tuple(args), kwargs)])
+    for want, have in zip(expected, actual, strict=True):
+        scale = want.abs().max()
+        assert (want - have).abs().max() <= LARGEST_RELATIVE_DIFFERENCE * scale
+
+
+@every_model
+def test_int8_file_is_as_good(name, tmp_path):
+    needs(name)
+    request = Request(
+        f"zoo:{name}", preset="int8", output=tmp_path / "model.onnx", threads=1, require_int8=100
+    )
+    result = compile_model(request, PluginHost())
+    summary = result.as_json()
+    for runtime, found in summary["runtimes"].items():
+        assert not found["problem"], runtime
+        assert found["agreement"]["sqnr_db"] >= LOWEST_SQNR, runtime
+        assert found["int8"]["fired"] == found["int8"]["eligible"] > 0, runtime
+    assert summary["agreement"]["layers"]["max_lsb"] <= 1
+    eager, deployed = summary["metrics"]["eager"], summary["metrics"]["deployed"]
+    assert eager.keys() == deployed.keys() and eager
+    if "accuracy" in eager:
+        assert eager["accuracy"] - deployed["accuracy"] <= LARGEST_DROP
