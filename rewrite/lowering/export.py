@@ -15,6 +15,7 @@ from torch import fx
 
 from rewrite.errors import CheckError
 from rewrite.lowering.markers import marker_translations
+from rewrite.lowering.stand_ins import put_back, with_stand_ins
 from rewrite.program import Program
 from rewrite.re_export import re_export
 
@@ -34,7 +35,8 @@ def export_onnx(
             when the exporter cannot convert the model down to the opset.
     """
     with _quiet():
-        exported = re_export(_tensors_only(program), flat=True)
+        traced, stand_ins = with_stand_ins(program)
+        exported = re_export(_tensors_only(traced), flat=True)
     table = {**marker_translations(opset), **translations}
     try:
         with _quiet():
@@ -56,6 +58,7 @@ def export_onnx(
             f"the ONNX exporter writes opset {written} where {opset} is asked for",
             hint=f"--opset {written}",
         )
+    put_back(onnx_program.model, program, stand_ins)
     return onnx_program.model
 
 

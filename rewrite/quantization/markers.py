@@ -76,6 +76,46 @@ def _(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None) -> 
     return torch.empty_like(x, dtype=scale.dtype)
 
 
+@torch.library.custom_op("rewrite::quantize_dequantize", mutates_args=())
+def quantize_dequantize(
+    x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, axis: int | None = None
+) -> Tensor:
+    """Return dequantize(quantize(x)); its gradient passes straight through inside the range.
+
+    Args:
+        x: float32, any shape.
+        scale: float32, one element or one per channel.
+        zero_point: integer, same shape as `scale`.
+        qmin: smallest quantized value.
+        qmax: largest quantized value.
+        axis: channel axis when scales are per channel.
+    """
+    quantized = quantize(x, scale, zero_point, qmin, qmax, axis)
+    result: Tensor = dequantize(quantized, scale, zero_point, axis)
+    return result
+
+
+@quantize_dequantize.register_fake
+def _(
+    x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, axis: int | None = None
+) -> Tensor:
+    return torch.empty_like(x, dtype=scale.dtype)
+
+
+def _keep_range(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, scale, zero_point, qmin, qmax, axis = inputs
+    steps = torch.round(x / _along(scale, x, axis)) + _along(zero_point, x, axis)
+    ctx.save_for_backward((steps >= qmin) & (steps <= qmax))
+
+
+def _inside_range(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+    (inside,) = ctx.saved_tensors
+    return grad * inside, None, None, None, None, None
+
+
+quantize_dequantize.register_autograd(_inside_range, setup_context=_keep_range)
+
+
 def _along(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
     if axis is None or parameter.numel() == 1:
         return parameter.reshape(())
@@ -93,4 +133,5 @@ observe.register_autograd(_straight_through)
 OBSERVE = torch.ops.rewrite.observe.default
 QUANTIZE = torch.ops.rewrite.quantize.default
 DEQUANTIZE = torch.ops.rewrite.dequantize.default
+QUANTIZE_DEQUANTIZE = torch.ops.rewrite.quantize_dequantize.default
 MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE)
