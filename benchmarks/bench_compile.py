@@ -7,6 +7,7 @@ and checking the file, the peers' does not.
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -49,21 +50,24 @@ def measure(tool, name, target):
 def child(tool, name, target):
     import resource
 
-    sys.path.insert(0, str(HERE))
-    import peers
-
     with tempfile.TemporaryDirectory() as folder:
         if tool == "peer":
+            sys.path.insert(0, str(HERE))
+            import peers
+
             module = peers.load(name)
             peers.export_float(module, f"{folder}/float.onnx")
             peers.quantize_static(module, f"{folder}/float.onnx", f"{folder}/int8.onnx")
         else:
-            from rewrite.compile import Request, compile_model
-            from rewrite.plugin_host import PluginHost
+            from rewrite.cli.app import main as command
 
-            output = Path(folder) / "int8.onnx"
-            path = str(peers.MODELS / f"{name}.py")
-            compile_model(Request(path, preset="int8", target=target, output=output), PluginHost())
+            output = f"{folder}/int8.onnx"
+            model = str(HERE / "models" / f"{name}.py")
+            options = ["--preset", "int8", "--target", target, "-o", output, "--quiet"]
+            with contextlib.suppress(SystemExit):
+                command([model, *options])
+            if not Path(output).exists():
+                raise SystemExit("rewrite wrote nothing")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"peak_mb": peak}))
 

@@ -71,7 +71,6 @@ class Context:
     progress: Callable[[str, int, int | None], None] = lambda label, done, total: None
     """Called with (what is being done, steps done, steps in all or None)."""
     analyses: AnalysisCache | None = None
-    plugin_options: dict[str, Any] = field(default_factory=dict)
     calibrators: dict[str, Any] = field(default_factory=dict)
     """Calibrator classes by name."""
 

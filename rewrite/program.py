@@ -121,9 +121,7 @@ class Program:
         """Free the float64 originals of rewritten weights, once no exact check will follow."""
         self._unrounded.clear()
 
-    def add_weight(
-        self, base: str, value: torch.Tensor, dtype: torch.dtype | None = None
-    ) -> str:
+    def add_weight(self, base: str, value: torch.Tensor, dtype: torch.dtype | None = None) -> str:
         """Store a new weight under `base` or the first free `base_N`; return the name.
 
         Args:
