@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.utils import _pytree as pytree
 
 from rewrite.program import DynamicDim, Program
 
@@ -18,9 +19,9 @@ def re_export(program: Program, *, flat: bool = False) -> torch.export.ExportedP
         program: any program.
         flat: take and return the flat lists of inputs and outputs instead of the model's pytrees.
     """
-    values = program.signature.flatten_inputs(*program.example)
+    args, kwargs = pytree.tree_map_only(torch.Tensor, _on_its_own, program.example)
+    values = program.signature.flatten_inputs(args, kwargs)
     module: torch.nn.Module = program.module
-    args, kwargs = program.example
     if flat:
         twin = program.clone()
         twin.graph.set_codegen(fx.graph.CodeGen())
@@ -33,6 +34,11 @@ def re_export(program: Program, *, flat: bool = False) -> torch.export.ExportedP
         shapes: Any = _dynamic_dims(program, values)
         dynamic = shapes.dynamic_shapes(module, args, kwargs)
         return torch.export.export(module, args, kwargs, dynamic_shapes=dynamic, strict=False)
+
+
+def _on_its_own(value: torch.Tensor) -> torch.Tensor:
+    """Copy a view: torch.export guards the tensor behind it, and finds none when it decomposes."""
+    return value if value._base is None else value.detach().clone()
 
 
 def _dynamic_dims(program: Program, values: list[Any]) -> torch.export.ShapesCollection:

@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 MODES = ("always", "join", "share")
-AVOIDABLE = ("size-moved-to-conv", "float-relu-behind-product")
+AVOIDABLE = ("size-moved-to-conv", "float-relu-behind-product", "product-read-twice")
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+import numpy as np
 import onnx_ir as ir
 
 from rewrite.lowering.sizes import hide_sizes
+
+_MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+"""What ONNX Runtime moves a QuantizeLinear up past."""
 
 
 def steer(model: ir.Model, avoids: Collection[str]) -> None:
@@ -22,27 +26,68 @@ def free_products(model: ir.Model) -> None:
     and keeps the Gemm float when none follows.
     """
     for node in list(model.graph):
-        if node.op_type in ("Relu", "Clip") and _is_product(node) and not _is_quantized(node):
+        if node.op_type not in ("Relu", "Clip") or node.outputs[0].dtype != ir.DataType.FLOAT:
+            continue
+        if _is_product(node) and not _is_quantized(node):
             _spell_out(model, node)
+
+
+def split_readers(model: ir.Model) -> None:
+    """Put max(y, lowest) = y between a product and its quantizers where others read it as well.
+
+    ONNX Runtime asks that either only a QuantizeLinear reads a quantized Gemm or none does, and
+    moves the QuantizeLinear up past Reshape and the like.
+    """
+    for node in list(model.graph):
+        output = node.outputs[0]
+        if node.op_type not in ("Gemm", "MatMul", "Add") or output.dtype != ir.DataType.FLOAT:
+            continue
+        uses = list(output.uses())
+        quantized = [use for use in uses if _becomes_quantized(use.node)]
+        shared = output.is_graph_output() or len(quantized) < len(uses)
+        if not quantized or not shared or not _ends_product(node):
+            continue
+        same = ir.node("Max", [output, _scalar(model, "lowest", float(np.finfo(np.float32).min))])
+        same.name = f"{node.name}_quantized"
+        value = same.outputs[0]
+        value.name, value.type, value.shape = f"{same.name}_out", output.type, output.shape
+        model.graph.insert_after(node, same)
+        for use in quantized:
+            use.node.replace_input_with(use.idx, value)
 
 
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "size-moved-to-conv": hide_sizes,
     "float-relu-behind-product": free_products,
+    "product-read-twice": split_readers,
 }
 """What to do about each fault, by its name in a target."""
 
 
 def _is_product(node: ir.Node) -> bool:
-    """Tell whether a node reads a Gemm, a MatMul, or the sum of one with its bias."""
+    """Tell whether a node reads a product."""
     source = node.inputs[0]
     producer = source.producer() if source is not None else None
-    if producer is None:
-        return False
-    if producer.op_type != "Add":
-        return producer.op_type in ("Gemm", "MatMul")
-    makers = [v.producer() for v in producer.inputs if v is not None]
-    return any(m is not None and m.op_type == "MatMul" for m in makers)
+    return producer is not None and _ends_product(producer)
+
+
+def _ends_product(node: ir.Node) -> bool:
+    """Tell whether a node is a Gemm, a MatMul, or the sum of one with its bias."""
+    if node.op_type != "Add":
+        return node.op_type in ("Gemm", "MatMul")
+    sides = [v.producer() for v in node.inputs if v is not None]
+    product = any(m is not None and m.op_type == "MatMul" for m in sides)
+    bias = any(m is None or m.op_type == "DequantizeLinear" for m in sides)
+    return product and bias
+
+
+def _becomes_quantized(node: ir.Node) -> bool:
+    while node.op_type in _MOVED_PAST and not node.outputs[0].is_graph_output():
+        uses = list(node.outputs[0].uses())
+        if len(uses) != 1:
+            return all(_becomes_quantized(use.node) for use in uses) and bool(uses)
+        node = uses[0].node
+    return node.op_type == "QuantizeLinear"
 
 
 def _is_quantized(node: ir.Node) -> bool:
@@ -55,7 +100,7 @@ def _spell_out(model: ir.Model, node: ir.Node) -> None:
     """Replace a Relu by Max with 0, a Clip by Max and Min with its bounds."""
     output, value = node.outputs[0], node.inputs[0]
     if node.op_type == "Relu":
-        bounds: list[tuple[str, ir.Value | None]] = [("Max", _zero(model, output))]
+        bounds: list[tuple[str, ir.Value | None]] = [("Max", _scalar(model, "zero", 0.0))]
     else:
         bounds = list(zip(("Max", "Min"), node.inputs[1:3], strict=False))
     made: list[ir.Node] = []
@@ -74,13 +119,13 @@ def _spell_out(model: ir.Model, node: ir.Node) -> None:
     value.name = name
 
 
-def _zero(model: ir.Model, like: ir.Value) -> ir.Value:
-    dtype = like.dtype or ir.DataType.FLOAT
-    name = f"zero_{dtype.name.lower()}"
+def _scalar(model: ir.Model, name: str, number: float) -> ir.Value:
     known = model.graph.initializers.get(name)
     if known is not None:
         return known
-    tensor = ir.tensor(0.0, dtype=dtype, name=name)
-    value = ir.Value(name=name, shape=ir.Shape([]), type=ir.TensorType(dtype), const_value=tensor)
+    tensor = ir.tensor(number, dtype=ir.DataType.FLOAT, name=name)
+    value = ir.Value(
+        name=name, shape=ir.Shape([]), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     model.graph.register_initializer(value)
     return value

@@ -136,6 +136,8 @@ class _Planner:
                 return f"its {name} is computed at run time, so it has no fixed scale per channel"
             if kind(node) == "matmul" and val.dim() < 2:
                 return f"its {name} is a vector"
+            if kind(node) == "matmul" and name == "self" and is_weight(value):
+                return "its first factor is a weight, which int8 kernels take second"
         return ""
 
     def _skipped(self, node: fx.Node) -> bool:

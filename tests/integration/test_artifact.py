@@ -6,6 +6,7 @@ import pytest
 import torch
 from onnxscript import opset20 as op
 from torch import nn
+from torch.export import Dim
 
 from rewrite import CheckError, Lowering
 from rewrite.artifact import _table
@@ -97,3 +98,12 @@ def test_report_writes_the_file_all_the_same(monkeypatch, tmp_path):
         "agrees with the program only to" in result.as_json()["runtimes"]["onnxruntime"]["problem"]
     )
     assert len(talk.heard) == 1
+
+
+def test_example_may_be_a_view(tmp_path):
+    def make():
+        batch = Dim("batch", max=8)
+        rows = torch.randn(4, 6)[:2]
+        return nn.Linear(6, 3), {"input": rows}, {"input": {0: batch}}
+
+    assert compile_case(Case("view", make), tmp_path).artifact.path.is_file()

@@ -6,14 +6,21 @@ from collections import Counter
 
 import pytest
 import torch
+from rewrite_plugins.calibrate import Calibrate
+from rewrite_plugins.calibrators.min_max import MinMax
+from rewrite_plugins.insert_quantizers import InsertQuantizers
+from rewrite_plugins.lay_out_linear import LayOutLinear
 from rewrite_plugins.lowerings import LOWERINGS
 from torch import nn
 from torch.export import Dim
 
-from rewrite import capture
+from rewrite import Context, capture
 from rewrite.errors import UsageError
 from rewrite.lowering.lower import lower
 from rewrite.lowering.steer import FAULTS
+from rewrite.pipeline import run_passes
+from rewrite.plugin_host import PluginHost
+from rewrite.runtimes import get_runtime
 from rewrite.target import AVOIDABLE, Target
 
 from .models import run, written
@@ -107,3 +114,33 @@ def test_faults_of_targets_are_known():
     assert set(AVOIDABLE) == set(FAULTS)
     with pytest.raises(UsageError, match="unknown fault to avoid 'size-moved'"):
         Target.parse('name = "mine"\navoids = ["size-moved"]')
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.second(x) + x
+
+
+def test_product_read_by_a_quantizer_and_in_float_is_int8(tmp_path):
+    program = quantized(Residual().eval(), ROWS)
+    table = {each.overload: each.translate for each in LOWERINGS}
+    fired = []
+    for avoids in ((), ("product-read-twice",)):
+        path = written(lower(program, 20, table, {}, avoids), tmp_path)
+        verdicts = get_runtime("onnxruntime").load(path, threads=1).kernels()
+        fired.append(sum(verdict.fired for verdict in verdicts))
+        (actual,) = run(path, program, ROWS).values()
+        torch.testing.assert_close(torch.from_numpy(actual), program(ROWS), rtol=1e-5, atol=1e-5)
+    assert fired[1] == 2 > fired[0]
+
+
+def quantized(module, x):
+    passes = (InsertQuantizers(), Calibrate(), LayOutLinear())
+    target = PluginHost().find_target("portable")
+    context = Context(target=target, calibrators={"min-max": MinMax})
+    return run_passes(capture(module, (x,)), passes, context, checked=False).program
