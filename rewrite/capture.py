@@ -20,7 +20,7 @@ from rewrite.canonical import canonicalise
 from rewrite.errors import CaptureError
 from rewrite.errors import first_line as first_line
 from rewrite.program import Program
-from rewrite.provenance import is_library
+from rewrite.provenance import is_library, short_path
 
 
 def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Program:
@@ -156,7 +156,7 @@ def user_frame(error: BaseException) -> str | None:
         ]
         if found:
             frame = found[-1]
-            return f"{frame.filename}:{frame.lineno}: {(frame.line or '').strip()}"
+            return f"{short_path(frame.filename)}:{frame.lineno}: {(frame.line or '').strip()}"
     return None
 
 

@@ -40,7 +40,7 @@ def source_line(node: fx.Node) -> str:
     own = [f for f in found if not is_library(f[0])]
     file, line = (own or found)[-1]
     code = linecache.getline(file, line).strip()
-    return f"{_short(file)}:{line}: {code}" if code else f"{_short(file)}:{line}"
+    return f"{short_path(file)}:{line}: {code}" if code else f"{short_path(file)}:{line}"
 
 
 def module_path(node: fx.Node) -> str:
@@ -52,7 +52,8 @@ def module_path(node: fx.Node) -> str:
     return ""
 
 
-def _short(file: str) -> str:
+def short_path(file: str) -> str:
+    """Return a path as seen from the working folder, when it lies below it."""
     path = Path(file)
     try:
         return str(path.relative_to(Path.cwd()))

@@ -152,11 +152,11 @@ def test_a_batch_with_nan_is_named(value):
 
 
 BAD = {
-    "shape": ((randn(2, 3, 5, 4),), r"'input_1' has shape \[2, 3, 5, 4\], expected \[2, 3, 4, 4\]"),
+    "shape": ((randn(2, 3, 5, 4),), r"'input' has shape \[2, 3, 5, 4\], expected \[2, 3, 4, 4\]"),
     "rank": ((randn(3, 4, 4),), r"has shape \[3, 4, 4\]"),
-    "dtype": ((X.double(),), "'input_1' is torch.float64, expected torch.float32"),
+    "dtype": ((X.double(),), "'input' is torch.float64, expected torch.float32"),
     "list": ((X.tolist(),), "does not fit the model"),
-    "number": ((1.0,), "'input_1' is float, not a tensor"),
+    "number": ((1.0,), "'input' is float, not a tensor"),
     "too many": ((X, X), "does not fit the model"),
     "by name": ({"x": X}, "does not fit the model"),
 }
