@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
 
@@ -17,7 +18,10 @@ def mean_dim(
     """Translate aten.mean.dim: GlobalAveragePool when it covers all of [N, C, …]'s space."""
     rank = len(self.shape)
     dims = sorted({d % rank for d in dim}) if dim else list(range(rank))
-    if rank >= 3 and dims == list(range(2, rank)):
+    if dtype not in (-1, None):
+        self = op.Cast(self, to=dtype)
+    # Runtimes pool float32 only, and a cast is no place for an int8 kernel.
+    elif rank >= 3 and dims == list(range(2, rank)) and self.dtype == ir.DataType.FLOAT:
         pooled = op.GlobalAveragePool(self)
         if keepdim:
             return pooled
