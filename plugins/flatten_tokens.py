@@ -70,7 +70,6 @@ class UnaryOfTokens(Rule):
 
     pattern = Op(_UNARY, "call")
     report_misses = False
-    report_rejections = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline silently unless the input is un-flattened tokens."""
@@ -94,7 +93,6 @@ class NormOfTokens(Rule):
 
     pattern = Op((aten.layer_norm.default, aten.rms_norm.default), "norm")
     report_misses = False
-    report_rejections = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless it normalises each token alone."""
@@ -122,7 +120,6 @@ class BinaryOfTokens(Rule):
 
     pattern = Op(_BINARY, "call")
     report_misses = False
-    report_rejections = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless one side is un-flattened tokens and the other fits it."""

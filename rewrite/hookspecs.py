@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -154,7 +154,3 @@ def rewrite_observers() -> Iterable[PassObserver]:
 def hook_names() -> list[str]:
     """Return the names of all hooks, in the order of this file."""
     return [name for name in globals() if name.startswith("rewrite_")]
-
-
-def _spec(name: str) -> Any:
-    return globals()[name]

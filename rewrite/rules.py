@@ -43,8 +43,6 @@ class Rule(ABC):
     pattern: ClassVar[Op]
     report_misses: ClassVar[bool] = True
     """Whether a root operator that does not fit the pattern is worth a reason."""
-    report_rejections: ClassVar[bool] = True
-    """Whether a reason of `check` is worth telling: not where declining is the usual case."""
 
     @property
     def name(self) -> str:
