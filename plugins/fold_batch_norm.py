@@ -31,12 +31,9 @@ _CONV_TRANSPOSE = (
 )
 _LINEAR = (aten.linear.default,)
 _OF_THE_BATCH = (
-    aten._native_batch_norm_legit_functional.default,
-    aten._native_batch_norm_legit.default,
+    "it normalises with the statistics of the batch: it is in training mode, "
+    "or keeps no running ones"
 )
-_WITHOUT_STATISTICS = (aten._native_batch_norm_legit.no_stats,)
-_TRAINING = "it is still in training mode and normalises with batch statistics"
-_NO_STATISTICS = "it keeps no running statistics and normalises with those of the batch"
 _NORM = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -49,7 +46,7 @@ class FoldBatchNorm(RulePass):
 
     def rules(self) -> list[Rule]:
         """Fold into the producer first: it is always border-exact."""
-        return [FoldIntoProducer(), FoldIntoConsumer(), BatchStatistics()]
+        return [FoldIntoProducer(), FoldIntoConsumer()]
 
 
 class FoldIntoProducer(Rule):
@@ -134,22 +131,6 @@ class FoldIntoConsumer(Rule):
         return source
 
 
-class BatchStatistics(Rule):
-    """norm(x) = γ·(x − mean(x))/√(var(x) + ε) + β: the factor depends on x, nothing can fold."""
-
-    pattern = Op((*_OF_THE_BATCH, *_WITHOUT_STATISTICS), "norm")
-
-    def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline always: exporters give these norms another operator, and no reason."""
-        if is_call(match.root, *_WITHOUT_STATISTICS):
-            return _NO_STATISTICS
-        return _TRAINING
-
-    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
-        """Keep the norm."""
-        return match.root
-
-
 def _absorb(
     layer: fx.Node, norm: fx.Node, source: fx.Node, scale: Tensor, shift: Tensor, emit: Emitter
 ) -> None:
@@ -212,10 +193,7 @@ def _statistics(norm: fx.Node) -> tuple[Any, ...]:
 def _not_constant(norm: fx.Node) -> str | None:
     bound = arguments(norm)
     if bound["training"]:
-        return _TRAINING
-    for name in ("running_mean", "running_var"):
-        if bound[name] is None:
-            return _NO_STATISTICS
+        return _OF_THE_BATCH
     for name in _NORM:
         value = bound[name]
         if value is not None and not (isinstance(value, fx.Node) and value.op == "get_attr"):

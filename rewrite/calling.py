@@ -17,16 +17,21 @@ def calling_convention(
     model: nn.Module,
     module: fx.GraphModule,
     exported: torch.export.ExportedProgram,
-    example: tuple[tuple[Any, ...], dict[str, Any]],
+    sample: Any,
     dynamic_shapes: Any,
 ) -> Signature:
-    """Describe how a captured module is called, in the names of the user's model."""
-    args, kwargs = example
+    """Describe how a captured module is called, in the names of the user's model.
+
+    Args:
+        model: the eager model.
+        module: its graph.
+        exported: what torch.export made of it.
+        sample: what it returns.
+        dynamic_shapes: as `torch.export.export` takes it.
+    """
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     in_spec = exported.call_spec.in_spec
     names = _input_names(model, in_spec, [n.name for n in placeholders])
-    with torch.no_grad():
-        sample = module(*args, **kwargs)
     return Signature(
         in_spec=in_spec,
         out_spec=exported.call_spec.out_spec,

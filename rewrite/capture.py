@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import operator
 import os
 import traceback
 import warnings
@@ -14,11 +15,14 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from rewrite.calling import calling_convention
 from rewrite.canonical import canonicalise
+from rewrite.eager_check import check_against_eager
 from rewrite.errors import CaptureError
 from rewrite.errors import first_line as first_line
+from rewrite.functional import functional_module
 from rewrite.program import Program
 from rewrite.provenance import is_library, short_path
 
@@ -33,17 +37,21 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
 
     Raises:
         CaptureError: when the model is in training mode, holds NaN or infinite weights, fails on
-            its example inputs, or branches on the data; names the user's line.
+            its example inputs, branches on the data (names the user's line), or when the program
+            computes something else.
     """
     args, kwargs = split_inputs(inputs)
     _check_model(model)
-    _check_runs(model, args, kwargs)
+    sample = _check_runs(model, args, kwargs)
     exported = _export(model, args, kwargs, dynamic_shapes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module = exported.run_decompositions({}).module(check_guards=False)
-    program = _program(model, module, exported, args, kwargs, dynamic_shapes)
+        module = functional_module(exported)
+    names = calling_convention(model, module, exported, sample, dynamic_shapes)
+    _share_tied_weights(module)
+    program = Program(module, names, (args, kwargs), _fake_mode(module))
     canonicalise(program)
+    check_against_eager(model, program, sample)
     return program
 
 
@@ -81,10 +89,11 @@ def _is_parameter(model: nn.Module, name: str) -> bool:
     return any(name == n for n, _ in model.named_parameters())
 
 
-def _check_runs(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _check_runs(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what the model makes of its example inputs."""
     try:
         with torch.no_grad():
-            model(*args, **kwargs)
+            return model(*args, **kwargs)
     except Exception as error:
         raise CaptureError(
             f"the model fails on its example inputs: {type(error).__name__}: {first_line(error)}",
@@ -160,19 +169,9 @@ def user_frame(error: BaseException) -> str | None:
     return None
 
 
-def _program(
-    model: nn.Module,
-    module: fx.GraphModule,
-    exported: torch.export.ExportedProgram,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    dynamic_shapes: Any,
-) -> Program:
+def _fake_mode(module: fx.GraphModule) -> FakeTensorMode:
     vals = (n.meta.get("val") for n in module.graph.nodes)
-    fake_mode = next(v.fake_mode for v in vals if isinstance(v, torch._subclasses.FakeTensor))
-    signature = calling_convention(model, module, exported, (args, kwargs), dynamic_shapes)
-    _share_tied_weights(module)
-    return Program(module, signature, (args, kwargs), fake_mode)
+    return next(v.fake_mode for v in vals if isinstance(v, FakeTensor))
 
 
 def _share_tied_weights(module: fx.GraphModule) -> None:
@@ -181,7 +180,7 @@ def _share_tied_weights(module: fx.GraphModule) -> None:
     for node in list(module.graph.nodes):
         if node.op != "get_attr":
             continue
-        tensor = _attribute(module, node.target)
+        tensor = operator.attrgetter(str(node.target))(module)
         if not isinstance(tensor, torch.Tensor):
             continue
         layout = (tensor.shape, tensor.stride(), tensor.dtype)
@@ -191,10 +190,3 @@ def _share_tied_weights(module: fx.GraphModule) -> None:
             continue
         node.replace_all_uses_with(first[key])
         module.graph.erase_node(node)
-
-
-def _attribute(module: nn.Module, name: str) -> Any:
-    owner: Any = module
-    for part in name.split("."):
-        owner = getattr(owner, part)
-    return owner

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from rewrite.program import Program
@@ -16,32 +17,51 @@ NOT_HANDLED = object()
 _LOW_PRECISION = (torch.float32, torch.float16, torch.bfloat16)
 
 
-class Interpreter(fx.Interpreter):
+class Interpreter:
     """Evaluates a program; `intercept` may compute a node itself or return NOT_HANDLED.
 
     Values are freed after their last use, so memory stays that of plain inference.
     """
 
     def __init__(self, program: Program, intercept: Intercept | None = None) -> None:
-        super().__init__(program.module, garbage_collect_values=True)
         self._intercept = intercept
         self._program = program
-        self.graph = program.graph
+        self._dying = _last_uses(program.graph)
 
     def run_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Evaluate on (args, kwargs) and return the flat outputs."""
-        flat = self._program.signature.flatten_inputs(args, kwargs)
+        inputs = iter(self._program.signature.flatten_inputs(args, kwargs))
+        values: dict[fx.Node, Any] = {}
         with torch.no_grad():
-            result = self.run(*flat, enable_io_processing=False)
-        return list(result) if isinstance(result, (tuple, list)) else [result]
+            for node in self._program.graph.nodes:
+                if node.op == "output":
+                    result = map_arg(node.args[0], values.__getitem__)
+                    return list(result) if isinstance(result, (tuple, list)) else [result]
+                values[node] = self.evaluate(node, values, inputs)
+                for dead in self._dying[node]:
+                    del values[dead]
+        raise ValueError("the graph has no output")
 
-    def run_node(self, n: fx.Node) -> Any:
-        """Evaluate one node, asking `intercept` first for calls."""
-        if self._intercept is None or n.op != "call_function":
-            return super().run_node(n)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        value = self._intercept(n, args, kwargs)
-        return super().run_node(n) if value is NOT_HANDLED else value
+    def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], inputs: Iterator[Any]) -> Any:
+        """Evaluate one node, given the values before it and the inputs not yet taken."""
+        if node.op == "placeholder":
+            return next(inputs)
+        if node.op == "get_attr":
+            return self.attribute(str(node.target))
+        args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+        if self._intercept is not None:
+            value = self._intercept(node, args, kwargs)
+            if value is not NOT_HANDLED:
+                return value
+        return self.call(node.target, args, kwargs)
+
+    def attribute(self, name: str) -> Any:
+        """Return a weight, or the module of a subgraph, by its dotted name."""
+        return self._program.attribute(name)
+
+    def call(self, overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Evaluate one call."""
+        return overload(*args, **kwargs)
 
 
 class Float64Interpreter(Interpreter):
@@ -52,20 +72,34 @@ class Float64Interpreter(Interpreter):
         args, kwargs = pytree.tree_map(_widen, (args, kwargs))
         return super().run_inputs(args, kwargs)
 
-    def run_node(self, n: fx.Node) -> Any:
-        """Evaluate one node with every low-precision float and dtype argument widened."""
-        if n.op == "get_attr":
-            return self._program.precise_weight(str(n.target))
-        if n.op != "call_function":
-            return super().run_node(n)
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        args, kwargs = pytree.tree_map(_widen, (tuple(args), dict(kwargs)))
-        return pytree.tree_map(_widen, self.call_function(n.target, args, kwargs))
+    def attribute(self, name: str) -> Any:
+        """Return a weight as it was before rounding."""
+        value = self._program.attribute(name)
+        return self._program.precise_weight(name) if isinstance(value, torch.Tensor) else value
+
+    def call(self, overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Evaluate one call with every low-precision float and dtype argument widened."""
+        args, kwargs = pytree.tree_map(_widen, (args, kwargs))
+        return pytree.tree_map(_widen, overload(*args, **kwargs))
 
 
 def run_float64(program: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """Return the flat outputs of a program computed in float64."""
     return Float64Interpreter(program).run_inputs(args, kwargs)
+
+
+def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """Return the values that nobody reads after a node, by that node."""
+    dying: dict[fx.Node, list[fx.Node]] = {}
+    seen: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "output":
+            seen.update(node.all_input_nodes)
+            continue
+        ends = [n for n in (*node.all_input_nodes, node) if n not in seen]
+        seen.update(ends)
+        dying[node] = ends
+    return dying
 
 
 def _widen(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -26,18 +27,16 @@ class _Checker(Interpreter):
         self.wrong: list[str] = []
         self._sizes: dict[Any, int] = {}
 
-    def run_node(self, n: fx.Node) -> Any:
+    def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], inputs: Iterator[Any]) -> Any:
         """Evaluate one node and compare."""
-        value = super().run_node(n)
-        if n.op == "output":
+        value = super().evaluate(node, values, inputs)
+        if "val" not in node.meta:
+            self.wrong.append(f"{node.name} has no meta['val']")
             return value
-        if "val" not in n.meta:
-            self.wrong.append(f"{n.name} has no meta['val']")
-            return value
-        announced = n.meta["val"]
-        if n.op == "placeholder":
+        announced = node.meta["val"]
+        if node.op == "placeholder":
             self._bind(announced, value)
-        self._compare(n.name, announced, value)
+        self._compare(node.name, announced, value)
         return value
 
     def _bind(self, announced: Any, value: Any) -> None:

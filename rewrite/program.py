@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx._lazy_graph_module import _LazyGraphModule
 from torch.utils import _pytree as pytree
 
 _VERSIONS = itertools.count(1)
@@ -103,11 +104,16 @@ class Program:
 
     def weight(self, name: str) -> torch.Tensor:
         """Return a weight by its dotted name."""
+        value = self.attribute(name)
+        if not isinstance(value, torch.Tensor):
+            raise KeyError(f"{name} is not a weight")
+        return value
+
+    def attribute(self, name: str) -> Any:
+        """Return what a `get_attr` node reads: a weight, or the module of a subgraph."""
         owner: Any = self.module
         for part in name.split("."):
             owner = getattr(owner, part)
-        if not isinstance(owner, torch.Tensor):
-            raise KeyError(f"{name} is not a weight")
         return owner
 
     def precise_weight(self, name: str) -> torch.Tensor:
@@ -156,7 +162,9 @@ class Program:
         for node in self.graph.nodes:
             if node.op == "get_attr" and node.target not in seen:
                 seen.add(node.target)
-                yield node.target, self.weight(node.target)
+                value = self.attribute(node.target)
+                if isinstance(value, torch.Tensor):
+                    yield node.target, value
 
     def inputs(self) -> list[fx.Node]:
         """Return the placeholder nodes in order."""
@@ -179,7 +187,7 @@ class Program:
         for old, new in mapping.items():
             new.meta = dict(old.meta)
         twin = Program(
-            fx.GraphModule(self.module, graph, class_name="Program"),
+            _LazyGraphModule(self.module, graph, class_name="Program"),
             self.signature,
             self.example,
             self.fake_mode,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rewrite.canonical.activations import ACTIVATION_RULES
 from rewrite.canonical.attention import EagerAttention
-from rewrite.canonical.batch_norm import NativeBatchNorm
+from rewrite.canonical.batch_norm import BATCH_NORM_RULES
+from rewrite.canonical.casts import CAST_RULES
 from rewrite.canonical.common_calls import merge_common_calls
 from rewrite.canonical.constant_fold import fold_constants
 from rewrite.canonical.einsum import EINSUM_RULES
@@ -19,8 +20,9 @@ from rewrite.canonical.no_ops import drop_no_ops
 from rewrite.canonical.overloads import OVERLOAD_RULES
 from rewrite.canonical.padding import NamedPadding, PaddedConv
 from rewrite.canonical.permutes import PERMUTE_RULES
-from rewrite.canonical.pooling import WholePool
+from rewrite.canonical.pooling import POOLING_RULES
 from rewrite.canonical.rms_norm import RMS_NORM_RULES
+from rewrite.canonical.sizes import SIZE_RULES
 from rewrite.canonical.views import VIEW_RULES
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ _MOST_ROUNDS = 4
 
 def layout_rules() -> list[Rule]:
     """Return the rules that leave one name and one overload for each operation."""
-    return [NativeBatchNorm(), NamedPadding(), *OVERLOAD_RULES, *VIEW_RULES, *PERMUTE_RULES]
+    families = (BATCH_NORM_RULES, OVERLOAD_RULES, CAST_RULES, VIEW_RULES, PERMUTE_RULES, SIZE_RULES)
+    return [NamedPadding(), *(rule for rules in families for rule in rules)]
 
 
 def idiom_rules() -> list[Rule]:
@@ -53,7 +56,7 @@ def idiom_rules() -> list[Rule]:
         *RMS_NORM_RULES,
         *MASK_RULES,
         PaddedConv(),
-        WholePool(),
+        *POOLING_RULES,
     ]
 
 

@@ -42,7 +42,9 @@ def fold_constants(program: Program) -> int:
         if _computable(node, known):
             known[node] = sum(known[n] for n in node.all_input_nodes)
         elif node.op == "get_attr":
-            known[node] = program.weight(node.target).numel()
+            value = program.attribute(str(node.target))
+            if isinstance(value, torch.Tensor):
+                known[node] = value.numel()
     values: dict[fx.Node, Any] = {}
     folded = 0
     for node in [n for n in known if _worth_it(n, known)]:
@@ -121,4 +123,5 @@ def _weight(node: fx.Node, value: torch.Tensor, emit: Emitter) -> fx.Node:
             source = str(candidate.target)
             break
         pending.extend(candidate.all_input_nodes)
-    return emit.weight(value.contiguous().clone(), source=source, recipe=("folded", node.name))
+    recipe = ("folded", node.name)
+    return emit.weight(value.contiguous().clone(), source=source, recipe=recipe, dtype=value.dtype)

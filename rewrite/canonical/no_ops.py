@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from rewrite.canonical.common_calls import is_pure
-from rewrite.canonical.values import dtype, number, same_shape, shape
+from rewrite.canonical.values import device, dtype, number, same_shape, shape
 from rewrite.emitter import Emitter
 from rewrite.schema import arguments, is_call
 
@@ -98,4 +98,5 @@ def _source(node: fx.Node) -> fx.Node | None:
 
 def _same_type(source: fx.Node | None, node: fx.Node) -> bool:
     known = dtype(source) is not None and dtype(source) == dtype(node)
+    known = known and device(source) == device(node)
     return known and same_shape(shape(source), shape(node))

@@ -30,6 +30,14 @@ _TENSOR_FORM: dict[Any, Any] = {
     aten.subtract.Tensor: aten.sub.Tensor,
     aten._log_softmax.default: aten.log_softmax.int,
     aten._softmax.default: aten.softmax.int,
+    aten.__and__.Tensor: aten.bitwise_and.Tensor,
+    aten.__or__.Tensor: aten.bitwise_or.Tensor,
+    aten.__xor__.Tensor: aten.bitwise_xor.Tensor,
+    aten.__and__.Scalar: aten.bitwise_and.Scalar,
+    aten.__or__.Scalar: aten.bitwise_or.Scalar,
+    aten.__xor__.Scalar: aten.bitwise_xor.Scalar,
+    aten.min.other: aten.minimum.default,
+    aten.max.other: aten.maximum.default,
 }
 _FIRST_RESULT: dict[Any, Any] = {
     aten.native_layer_norm.default: aten.layer_norm.default,
@@ -43,7 +51,7 @@ _FIRST_RESULT: dict[Any, Any] = {
 
 
 class ScalarIsTensor(Rule):
-    """f.Scalar(x, c) = f.Tensor(x, c); _softmax(x) = softmax(x)."""
+    """f.Scalar(x, c) = f.Tensor(x, c); _softmax(x) = softmax(x); x & y = bitwise_and(x, y)."""
 
     pattern = Op(tuple(_TENSOR_FORM), "call")
     report_misses = False

@@ -20,6 +20,32 @@ _SPATIAL: dict[Any, int] = {
     aten.avg_pool2d.default: 2,
     aten.avg_pool3d.default: 3,
 }
+_ADAPTIVE: dict[Any, Any] = {
+    aten.adaptive_avg_pool1d.default: aten.avg_pool1d.default,
+    aten.adaptive_avg_pool2d.default: aten.avg_pool2d.default,
+    aten._adaptive_avg_pool2d.default: aten.avg_pool2d.default,
+    aten.adaptive_avg_pool3d.default: aten.avg_pool3d.default,
+    aten._adaptive_avg_pool3d.default: aten.avg_pool3d.default,
+}
+
+
+class PoolOfOne(Rule):
+    """avg_pool(x, 1, stride 1) = x."""
+
+    pattern = Op(tuple(_SPATIAL), "pool")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline windows of more than one element, and those that skip some."""
+        bound = arguments(match.root)
+        once = {*bound["kernel_size"], *(bound["stride"] or bound["kernel_size"])} == {1}
+        whole = once and not any(bound["padding"]) and bound.get("divisor_override") is None
+        return None if whole else "its windows cover or skip something"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Return the input."""
+        source: fx.Node = argument(match.root, "self")
+        return source
 
 
 class WholePool(Rule):
@@ -42,18 +68,71 @@ class WholePool(Rule):
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
         """Emit the mean."""
-        spatial = _SPATIAL[match.root.target]
-        source = argument(match.root, "self")
-        rank = len(shape(source))
+        return _mean(match.root, _SPATIAL[match.root.target], emit)
+
+
+class AdaptiveMean(Rule):
+    """adaptive_avg_pool(x, (1, …)) = mean(x over space), whatever the size of x."""
+
+    pattern = Op(tuple(_ADAPTIVE), "pool")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline any other size."""
+        ones = all(s == 1 for s in argument(match.root, "output_size"))
+        return None if ones else "its result has more than one element per channel"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the mean."""
+        return _mean(match.root, len(argument(match.root, "output_size")), emit)
+
+
+class AdaptiveWindows(Rule):
+    """adaptive_avg_pool(x, n) = avg_pool(x, s/n), s the size of x and a multiple of n."""
+
+    pattern = Op(tuple(_ADAPTIVE), "pool")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline windows of several sizes, and sizes known at run time only."""
+        sizes = _spatial_sizes(match.root)
+        even = all(isinstance(s, int) and s % n == 0 for s, n in sizes)
+        return None if even else "its windows are of several sizes"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the pooling with its windows."""
+        windows = [s // n for s, n in _spatial_sizes(match.root)]
         return emit.call(
-            aten.mean.dim,
+            _ADAPTIVE[match.root.target],
             like=match.root,
             val=match.root.meta["val"],
-            self=source,
-            dim=list(range(rank - spatial, rank)),
-            keepdim=True,
+            self=argument(match.root, "self"),
+            kernel_size=windows,
+            stride=windows,
         )
+
+
+def _mean(pool: fx.Node, spatial: int, emit: Emitter) -> fx.Node:
+    source = argument(pool, "self")
+    rank = len(shape(source))
+    return emit.call(
+        aten.mean.dim,
+        like=pool,
+        val=pool.meta["val"],
+        self=source,
+        dim=list(range(rank - spatial, rank)),
+        keepdim=True,
+    )
+
+
+def _spatial_sizes(pool: fx.Node) -> list[tuple[Any, int]]:
+    """Return (size of the input, size of the result) of each pooled dimension."""
+    wanted = argument(pool, "output_size")
+    return list(zip(shape(argument(pool, "self"))[-len(wanted) :], wanted, strict=True))
 
 
 def _per_dim(values: Any, spatial: int) -> list[int]:
     return list(values) * (spatial if len(values) == 1 else 1)
+
+
+POOLING_RULES: list[Rule] = [AdaptiveMean(), AdaptiveWindows(), PoolOfOne(), WholePool()]

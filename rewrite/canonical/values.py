@@ -29,6 +29,12 @@ def dtype(value: Any) -> torch.dtype | None:
     return fake.dtype if isinstance(fake, torch.Tensor) else None
 
 
+def device(value: Any) -> torch.device | None:
+    """Return the device of a tensor-valued node, None for anything else."""
+    fake = value.meta.get("val") if isinstance(value, fx.Node) else None
+    return fake.device if isinstance(fake, torch.Tensor) else None
+
+
 def same_size(left: Any, right: Any) -> bool:
     """Tell whether two sizes are surely equal; symbols compare by their expression."""
     if isinstance(left, int) and isinstance(right, int):

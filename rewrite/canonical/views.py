@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from rewrite.canonical.values import rank, same_size, shape
+from rewrite.canonical.values import positive_dim, rank, same_size, shape
 from rewrite.emitter import Emitter
 from rewrite.pattern import Match, Op
 from rewrite.program import Program
 from rewrite.rules import Rule
-from rewrite.schema import argument, is_call
+from rewrite.schema import argument, arguments, is_call
 
 aten = torch.ops.aten
 _SHAPE_ONLY = (aten.reshape.default, aten.unsqueeze.default, aten.squeeze, aten.flatten.using_ints)
@@ -36,27 +36,51 @@ class ViewIsReshape(Rule):
 
 
 class FlattenIsReshape(Rule):
-    """flatten(x, a, b) = reshape(x, s), unflatten(x, a, f) = reshape(x, s), s with one -1."""
+    """flatten(x, a, b) = reshape(x, s), unflatten(x, a, f) = reshape(x, s)."""
 
     pattern = Op((aten.flatten.using_ints, aten.unflatten.int), "view")
     report_misses = False
 
-    def check(self, match: Match, program: Program) -> str | None:
-        """Decline when two sizes are symbols, which one -1 cannot stand for."""
-        if sum(not isinstance(s, int) for s in shape(match.root)) > 1:
-            return "two of its sizes are known at run time only"
-        return None
-
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
-        """Emit the reshape."""
-        sizes = [s if isinstance(s, int) else -1 for s in shape(match.root)]
-        value = argument(match.root, "self")
+        """Emit the reshape; sizes in front and behind are those of x."""
+        bound, source = arguments(match.root), argument(match.root, "self")
+        if match.root.target is aten.flatten.using_ints:
+            first = positive_dim(bound["start_dim"], source)
+            behind, inner = positive_dim(bound["end_dim"], source) + 1, [-1]
+        else:
+            first = positive_dim(bound["dim"], source)
+            behind, inner = first + 1, list(bound["sizes"])
+        outer = [_size(source, i, match.root, emit) for i in range(rank(source))]
         return emit.call(
             aten.reshape.default,
             like=match.root,
             val=match.root.meta["val"],
-            self=value,
-            shape=sizes,
+            self=source,
+            shape=[*outer[:first], *inner, *outer[behind:]],
+        )
+
+
+class SizesInNumbers(Rule):
+    """reshape(x, s) with each known size of s as a number, and a single unknown one as -1."""
+
+    pattern = Op(aten.reshape.default, "view")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline sizes in their form, and those of empty results, which -1 cannot tell."""
+        given, wanted = list(argument(match.root, "shape")), _sizes(match.root)
+        if 0 in shape(match.root):
+            return "its result is empty"
+        return "it is in its one form" if given == wanted else None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the reshape with these sizes."""
+        return emit.call(
+            aten.reshape.default,
+            like=match.root,
+            val=match.root.meta["val"],
+            self=argument(match.root, "self"),
+            shape=_sizes(match.root),
         )
 
 
@@ -84,6 +108,21 @@ class ReshapeOfReshape(Rule):
         )
 
 
+def _sizes(view: fx.Node) -> list[Any]:
+    given, result = argument(view, "shape"), shape(view)
+    unknown = sum(not isinstance(size, int) for size in result)
+    if unknown == 1:
+        return [size if isinstance(size, int) else -1 for size in result]
+    return [r if isinstance(r, int) else g for g, r in zip(given, result, strict=True)]
+
+
+def _size(source: fx.Node, dim: int, like: fx.Node, emit: Emitter) -> Any:
+    size = shape(source)[dim]
+    if isinstance(size, int):
+        return size
+    return emit.call(aten.sym_size.int, like=like, val=size, self=source, dim=dim)
+
+
 def _moves_ones_only(permute: fx.Node) -> bool:
     source: Any = argument(permute, "self")
     sizes = shape(source)
@@ -92,4 +131,9 @@ def _moves_ones_only(permute: fx.Node) -> bool:
     return moved == sorted(moved)
 
 
-VIEW_RULES: list[Rule] = [ViewIsReshape(), FlattenIsReshape(), ReshapeOfReshape()]
+VIEW_RULES: list[Rule] = [
+    ViewIsReshape(),
+    FlattenIsReshape(),
+    SizesInNumbers(),
+    ReshapeOfReshape(),
+]

@@ -51,12 +51,6 @@ _KINDS: dict[Any, str] = {
     aten.flatten.using_ints: "layout",
     aten.pixel_shuffle.default: "layout",
 }
-_ADAPTIVE = (
-    aten.adaptive_avg_pool1d.default,
-    aten.adaptive_avg_pool2d.default,
-    aten._adaptive_avg_pool2d.default,
-    aten.adaptive_avg_pool3d.default,
-)
 
 
 def kind(node: fx.Node) -> str:
@@ -65,9 +59,6 @@ def kind(node: fx.Node) -> str:
         return ""
     if node.target is aten.mean.dim:
         return "global-average-pool" if _covers_space(node) else ""
-    if node.target in _ADAPTIVE:
-        sizes = arguments(node)["output_size"]
-        return "global-average-pool" if all(s == 1 for s in sizes) else ""
     return _KINDS.get(node.target, "")
 
 

@@ -29,6 +29,14 @@ def test_a_result_used_twice_is_stored_once():
     assert len(list(program.used_weights())) == 1
 
 
+def test_a_constant_keeps_the_dtype_it_was_computed_in():
+    def forward(m, x):
+        return x.double() * m.w.double().exp()
+
+    program = canonical(Call(forward, w=randn(4)), X, DYNAMIC)
+    assert [t.dtype for _, t in program.used_weights()] == [torch.float64]
+
+
 def test_a_shared_weight_is_not_stored_again_in_another_layout():
     def forward(m, x):
         return x * m.w.view(2, 2) + nn.functional.pad(m.w, (0, 12)).view(4, 4), m.w

@@ -33,6 +33,11 @@ DYNAMIC = {"inputs": (BATCH,)}
         (lambda m, x: x.softmax(2, dtype=torch.float32), {"softmax": 1}),
         (lambda m, x: x.exp() + x.exp(), {"exp": 1, "add": 1}),
         (lambda m, x: torch.rsub(x, x.exp()), {"exp": 1, "sub": 1}),
+        (lambda m, x: torch.max(x, x.exp()), {"exp": 1, "maximum": 1}),
+        (lambda m, x: x.long() & x.exp().long(), {"exp": 1, "_to_copy": 2, "bitwise_and": 1}),
+        (lambda m, x: x.to(x.device, torch.float64), {"_to_copy": 1}),
+        (lambda m, x: x.type_as(x.double()).double(), {"_to_copy": 1}),
+        (lambda m, x: x.unflatten(2, (2, -1)).flatten(1, 2), {"reshape": 1}),
     ],
 )
 def test_one_form(function, expected):
@@ -47,10 +52,31 @@ def test_declines_that_move_elements():
     assert "it moves a dimension" in reasons(PERMUTE_RULES, Call(lambda m, x: x.mT), X)
 
 
-def test_two_sizes_known_at_run_time_keep_a_flatten_exact():
-    tokens = torch.export.Dim("tokens", min=2, max=32)
-    module = Call(lambda m, x: x.unflatten(2, (2, 4)).flatten(1, 2))
-    canonical(module, X, {"inputs": ({**BATCH, 1: tokens},)})
+TOKENS = {**BATCH, 1: torch.export.Dim("tokens", min=2, max=32)}
+
+
+def test_two_sizes_known_at_run_time_are_read_from_the_input():
+    module = Call(lambda m, x: x.exp().unflatten(2, (2, 4)))
+    program = canonical(module, X, {"inputs": (TOKENS,)})
+    assert ops(program) == {"exp": 1, "sym_size": 2, "reshape": 1}
+    assert program.text().count("sym_size(%inputs_0") == 2
+
+
+def test_one_size_known_at_run_time_is_inferred():
+    module = Call(lambda m, x: x.view(x.shape[0], x.shape[1] * 4, 2))
+    program = canonical(module, X, DYNAMIC)
+    assert ops(program) == {"reshape": 1}
+    assert "shape=[-1, 20, 2]" in program.text()
+
+
+def test_a_conversion_says_what_changes_and_nothing_else():
+    program = canonical(Call(lambda m, x: x.to("cpu", torch.int64, copy=True)), X)
+    assert "_to_copy(%inputs_0, dtype=i64)" in program.text()
+
+
+def test_an_empty_result_keeps_its_sizes():
+    module = Call(lambda m, x: x[:, :0].reshape(x.shape[0], 0, 2, 4))
+    assert "its result is empty" in reasons(VIEW_RULES, module, X, DYNAMIC)
 
 
 def test_equal_calls_differ_by_the_type_of_a_literal():

@@ -35,8 +35,11 @@ def text(function):
         lambda x, w: F.avg_pool2d(x, 6),
         lambda x, w: F.avg_pool2d(x, (6, 6), stride=1),
         lambda x, w: F.avg_pool2d(x, 9, ceil_mode=True),
+        lambda x, w: F.adaptive_avg_pool2d(x, 1),
+        lambda x, w: F.adaptive_avg_pool1d(x.flatten(2), 1),
+        lambda x, w: F.adaptive_avg_pool3d(x[:, :, None], 1),
     ],
-    ids=["same", "stride", "larger"],
+    ids=["same", "stride", "larger", "adaptive", "1-D", "3-D"],
 )
 def test_pooling_of_everything_is_a_mean(function):
     found = text(function)
@@ -54,6 +57,19 @@ def test_pooling_of_everything_is_a_mean(function):
 )
 def test_other_pooling_stays(function):
     assert "avg_pool2d" in text(function)
+
+
+def test_adaptive_pooling_of_even_windows_has_fixed_ones():
+    found = text(lambda x, w: F.adaptive_avg_pool2d(x, (3, 2)))
+    assert "avg_pool2d(%x, kernel_size=[2, 3], stride=[2, 3])" in found
+
+
+def test_adaptive_pooling_to_the_same_size_is_nothing():
+    assert "pool" not in text(lambda x, w: F.adaptive_avg_pool2d(x, 6) * 2)
+
+
+def test_adaptive_pooling_of_uneven_windows_stays():
+    assert "adaptive_avg_pool2d" in text(lambda x, w: F.adaptive_avg_pool2d(x, 4))
 
 
 def test_valid_padding_is_none():

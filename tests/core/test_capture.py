@@ -94,6 +94,32 @@ def test_dynamic_shapes_that_do_not_hold_say_which():
     assert "batch" in caught.value.what
 
 
+def test_a_write_that_torch_export_loses_is_noticed():
+    class Hidden(nn.Module):
+        def forward(self, x):
+            y = x * 2
+            nn.functional.dropout(y, training=self.training).add_(1)
+            return {"score": y}
+
+    with pytest.raises(CaptureError, match="does not compute what the model does: output 'score'"):
+        capture(Hidden().eval(), (torch.randn(2, 3),))
+
+
+def test_a_model_that_draws_random_numbers_is_not_compared():
+    class Noisy(nn.Module):
+        def forward(self, x):
+            return x + torch.randn_like(x)
+
+    assert "randn_like" in capture(Noisy().eval(), (torch.randn(2, 3),)).text()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_precisions_are_compared_in_theirs(dtype):
+    net = nn.Sequential(nn.Linear(16, 32), nn.LayerNorm(32), nn.GELU(), nn.Linear(32, 4))
+    program = capture(net.eval().to(dtype), (torch.randn(5, 16, dtype=dtype),))
+    assert {t.dtype for _, t in program.used_weights()} == {dtype}
+
+
 def test_tied_weights_share_one_name():
     def forward(self, ids):
         return self.head(self.embed(ids))

@@ -1,0 +1,68 @@
+"""Every conversion is one _to_copy that says what changes, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from rewrite.canonical.values import device, dtype
+from rewrite.emitter import Emitter
+from rewrite.pattern import Match, Op
+from rewrite.program import Program
+from rewrite.rules import Rule
+from rewrite.schema import arguments
+
+aten = torch.ops.aten
+
+
+class ToIsCopy(Rule):
+    """to(x, …) = _to_copy(x, dtype or device or both, as far as they change)."""
+
+    pattern = Op(
+        (
+            aten.to.dtype,
+            aten.to.device,
+            aten.to.dtype_layout,
+            aten.to.other,
+            aten.type_as.default,
+            aten._to_copy.default,
+        ),
+        "to",
+    )
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline what is in its form already, and other layouts than strided."""
+        bound, wanted = arguments(match.root), _changes(match.root)
+        if bound.get("layout") not in (None, torch.strided):
+            return "it changes the layout"
+        given = {name: value for name, value in bound.items() if value not in (None, False)}
+        if match.root.target is aten._to_copy.default and given.keys() == {"self", *wanted}:
+            return "it is in its one form"
+        return None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the copy."""
+        source = arguments(match.root)["self"]
+        return emit.call(
+            aten._to_copy.default,
+            like=match.root,
+            val=match.root.meta["val"],
+            self=source,
+            **_changes(match.root),
+        )
+
+
+def _changes(node: fx.Node) -> dict[str, Any]:
+    source = arguments(node)["self"]
+    changes: dict[str, Any] = {}
+    if dtype(node) != dtype(source):
+        changes["dtype"] = dtype(node)
+    if device(node) != device(source):
+        changes["device"] = device(node)
+    return changes
+
+
+CAST_RULES: list[Rule] = [ToIsCopy()]

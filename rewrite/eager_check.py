@@ -1,0 +1,74 @@
+"""A captured program computes what the eager model computes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from rewrite.equivalence import difference
+from rewrite.errors import CaptureError
+from rewrite.program import Program
+
+_LOWEST_SQNR = 60.0
+"""In dB: float32 computed in another order agrees to 100 dB and more; see `_floor` for others."""
+_LOWEST_SHARE = 0.99
+"""Of equal integers: two scores that are as good as equal may change places."""
+
+
+def check_against_eager(model: nn.Module, program: Program, sample: Any) -> None:
+    """Run a program on its example inputs and compare with what the eager model returned there.
+
+    torch.export has known faults, such as losing a write through a view that it cannot see. A model
+    that differs from itself, because it draws random numbers, cannot be compared.
+
+    Args:
+        model: the eager model.
+        program: captured from it.
+        sample: its result for the example inputs.
+
+    Raises:
+        CaptureError: when an output differs.
+    """
+    args, kwargs = program.example
+    worst = _disagreement(program, sample, program(*args, **kwargs))
+    if worst is None:
+        return
+    with torch.no_grad():
+        if _disagreement(program, sample, model(*args, **kwargs)) is not None:
+            return
+    raise CaptureError(
+        f"the captured program does not compute what the model does: {worst}",
+        where=type(model).__name__,
+        hint="torch.export loses writes to a tensor that shares memory with another; look for "
+        "in-place operations (x += y, x.add_(y), x[i] = y) and write them out of place",
+    )
+
+
+def _disagreement(program: Program, expected: Any, actual: Any) -> str | None:
+    """Say which output is how far off, None if all agree."""
+    floor = _floor(program, expected)
+    pairs = zip(pytree.tree_leaves(expected), pytree.tree_leaves(actual), strict=True)
+    for name, (left, right) in zip(program.signature.output_names, pairs, strict=True):
+        if not isinstance(left, torch.Tensor):
+            continue
+        if left.shape != right.shape:
+            return f"output '{name}' has shape {list(right.shape)}, not {list(left.shape)}"
+        if left.is_floating_point():
+            sqnr = difference([(left, right)]).sqnr_db
+            if not sqnr >= floor:
+                return f"output '{name}' agrees to {sqnr:.1f} dB only"
+        elif left.numel() and float((left == right).double().mean()) < _LOWEST_SHARE:
+            return f"output '{name}' differs in its integers"
+    return None
+
+
+def _floor(program: Program, results: Any) -> float:
+    """Return half the bits of the coarsest type that takes part, in dB, or less."""
+    tensors = [t for t in pytree.tree_leaves(results) if isinstance(t, torch.Tensor)]
+    tensors += [t for _, t in program.used_weights()]
+    steps = [torch.finfo(t.dtype).eps for t in tensors if t.is_floating_point()]
+    return min([_LOWEST_SQNR, *(-10 * math.log10(eps) for eps in steps)])
