@@ -9,6 +9,7 @@ and checking the file, the peers' does not.
 import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,9 @@ def measure(tool, name, target):
 def child(tool, name, target):
     import resource
 
+    # The peers leave files in the working directory.
     with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
         if tool == "peer":
             sys.path.insert(0, str(HERE))
             import peers
@@ -59,13 +62,14 @@ def child(tool, name, target):
             peers.export_float(module, f"{folder}/float.onnx")
             peers.quantize_static(module, f"{folder}/float.onnx", f"{folder}/int8.onnx")
         else:
-            from rewrite.cli.app import main as command
+            from rewrite.cli.process import run_process
 
             output = f"{folder}/int8.onnx"
             model = str(HERE / "models" / f"{name}.py")
             options = ["--preset", "int8", "--target", target, "-o", output, "--quiet"]
+            sys.argv = ["rewrite", model, *options]
             with contextlib.suppress(SystemExit):
-                command([model, *options])
+                run_process()
             if not Path(output).exists():
                 raise SystemExit("rewrite wrote nothing")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

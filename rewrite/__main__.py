@@ -1,6 +1,6 @@
 """`python -m rewrite` is the command `rewrite`."""
 
-from rewrite.cli import main
+from rewrite.cli.process import run_process
 
 if __name__ == "__main__":
-    main()
+    run_process()

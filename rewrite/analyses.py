@@ -26,9 +26,16 @@ class AnalysisCache:
         if cached is not None and cached[0] == program.version:
             result: T = cached[1]
             return result
-        result = compute(program)
+        return self.put(name, program, compute(program))
+
+    def put(self, name: str, program: Program, result: T) -> T:
+        """Store a result that was computed otherwise, and return it."""
         self._results[name] = (program.version, result)
         return result
+
+    def names(self) -> tuple[str, ...]:
+        """Return the analyses that have a result."""
+        return tuple(self._results)
 
     def after_pass(self, program: Program, preserved: tuple[str, ...]) -> None:
         """Keep what the pass preserves as valid for the new version; drop the rest."""

@@ -18,6 +18,9 @@ from rewrite.options import option_values
 from rewrite.passes import Context, Outcome, Pass
 from rewrite.program import Program
 
+_OUTPUTS = "outputs in float64"
+"""Analysis of a checked program: what it computes on the inputs of the check."""
+
 
 @dataclass
 class PassReport:
@@ -123,10 +126,13 @@ def run_passes(
         CheckError: when a pass breaks its declared equivalence.
     """
     check_requirements(passes, [entry["pass"] for entry in program.ledger])
-    context.analyses = context.analyses or AnalysisCache()
+    cache = context.analyses = context.analyses or AnalysisCache()
     result = PipelineResult(program)
-    inputs = equivalence.check_inputs(program) if checked else []
-    before = equivalence.reference(program, inputs)
+    inputs: list[equivalence.Inputs] = []
+    before: list[list[Any]] = []
+    if checked:
+        inputs = equivalence.check_inputs(program)
+        before = cache.get(_OUTPUTS, program, lambda p: equivalence.reference(p, inputs))
     for p in passes:
         started = time.perf_counter()
         for observer in observers:
@@ -140,17 +146,15 @@ def run_passes(
             before = after
         report = PassReport(p, outcome, difference, time.perf_counter() - started)
         after_program.ledger.append(_ledger_entry(report, origin(p.name)))
-        context.analyses.after_pass(after_program, p.preserves if changed else _everything(context))
+        cache.after_pass(after_program, p.preserves if changed else cache.names())
+        if checked:
+            cache.put(_OUTPUTS, after_program, before)
         result.program = after_program
         result.reports.append(report)
         on_report(report)
         for observer in observers:
             observer.after_pass(p, result.program, outcome)
     return result
-
-
-def _everything(context: Context) -> tuple[str, ...]:
-    return tuple(context.analyses._results) if context.analyses else ()
 
 
 def _run_one(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,8 +45,6 @@ class App(click.Group):
         """Run the command line and exit with its code."""
         arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
         extra["standalone_mode"] = False
-        # Spinning OpenMP threads halve the speed of small operators when the cores are shared.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         call = super().main
         sys.exit(failures.guard(lambda: call(arguments, "rewrite", **extra), arguments))
 

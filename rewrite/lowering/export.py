@@ -14,8 +14,8 @@ import torch
 from torch import fx
 
 from rewrite.errors import CheckError
+from rewrite.lowering.lift import lift
 from rewrite.lowering.markers import marker_translations
-from rewrite.lowering.stand_ins import put_back, with_stand_ins
 from rewrite.program import Program
 from rewrite.re_export import re_export
 
@@ -34,22 +34,18 @@ def export_onnx(
         CheckError: when an operator has no ONNX translation, naming the operator and the line, or
             when the exporter cannot convert the model down to the opset.
     """
-    with _quiet():
-        traced, stand_ins = with_stand_ins(program)
-        exported = re_export(_tensors_only(traced), flat=True)
+    tensors = _tensors_only(program)
     table = {**marker_translations(opset), **translations}
     try:
         with _quiet():
-            onnx_program = torch.onnx.export(
-                exported,
-                opset_version=opset,
-                dynamo=True,
-                optimize=False,
-                verbose=False,
-                custom_translation_table=table,
-            )
-    except Exception as error:
-        raise _explain(program, error) from error
+            onnx_program = _translate(lift(tensors), opset, table)
+    except Exception:
+        # What the exporter cannot translate as it is may be made of what it can.
+        try:
+            with _quiet():
+                onnx_program = _translate(re_export(tensors, flat=True), opset, table)
+        except Exception as error:
+            raise _explain(program, error) from error
     if onnx_program is None:
         raise CheckError("the ONNX exporter returned nothing")
     written = onnx_program.model.opset_imports[""]
@@ -58,8 +54,21 @@ def export_onnx(
             f"the ONNX exporter writes opset {written} where {opset} is asked for",
             hint=f"--opset {written}",
         )
-    put_back(onnx_program.model, program, stand_ins)
     return onnx_program.model
+
+
+def _translate(
+    exported: torch.export.ExportedProgram, opset: int, table: dict[Any, Callable[..., Any]]
+) -> torch.onnx.ONNXProgram | None:
+    with torch.no_grad():
+        return torch.onnx.export(
+            exported,
+            opset_version=opset,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            custom_translation_table=table,
+        )
 
 
 def _tensors_only(program: Program) -> Program:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import torch
 from onnxscript import opset18, opset19, opset20, opset21
 
-from rewrite.quantization.markers import DEQUANTIZE, OBSERVE, QUANTIZE, QUANTIZE_DEQUANTIZE
+from rewrite.quantization.markers import DEQUANTIZE, OBSERVE, QUANTIZE
 
 _OPSETS = {18: opset18, 19: opset19, 20: opset20, 21: opset21}
 _FULL = {
@@ -41,22 +41,10 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
             return op.DequantizeLinear(x, scale, **attributes)
         return op.DequantizeLinear(x, scale, zero_point, **attributes)
 
-    def quantize_dequantize(
-        x: Any, scale: Any, zero_point: Any, qmin: int, qmax: int, axis: int | None = None
-    ) -> Any:
-        quantized = quantize(x, scale, zero_point, qmin, qmax, axis)
-        attributes = {} if axis is None else {"axis": axis}
-        return op.DequantizeLinear(quantized, scale, zero_point, **attributes)
-
     def observe(x: Any, spec: str, group: str) -> Any:
         return op.Identity(x)
 
-    return {
-        QUANTIZE: quantize,
-        DEQUANTIZE: dequantize,
-        QUANTIZE_DEQUANTIZE: quantize_dequantize,
-        OBSERVE: observe,
-    }
+    return {QUANTIZE: quantize, DEQUANTIZE: dequantize, OBSERVE: observe}
 
 
 def _scalar(value: int, dtype: ir.DataType) -> ir.TensorProtocol:

@@ -43,9 +43,9 @@ def quantize(
         qmax: largest value of the result.
         axis: channel axis when scales are per channel.
     """
-    steps = torch.round(x / _along(scale, x, axis))
-    shifted = steps + _along(zero_point, x, axis)
-    return shifted.clamp(qmin, qmax).to(zero_point.dtype)
+    steps = (x / _along(scale, x, axis)).round_()
+    shifted = steps.add_(_along(zero_point, x, axis))
+    return shifted.clamp_(qmin, qmax).to(zero_point.dtype)
 
 
 @quantize.register_fake
@@ -65,55 +65,15 @@ def dequantize(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = 
         zero_point: integer of the dtype of `x`, same shape as `scale`.
         axis: channel axis when scales are per channel.
     """
-    offset = _along(zero_point, x, axis)
-    if x.dtype == torch.int32:
-        return x.to(scale.dtype) * _along(scale, x, axis)
-    return (x.to(scale.dtype) - offset.to(scale.dtype)) * _along(scale, x, axis)
+    steps = x.to(scale.dtype, copy=True)
+    if x.dtype != torch.int32:
+        steps.sub_(_along(zero_point, x, axis))
+    return steps.mul_(_along(scale, x, axis))
 
 
 @dequantize.register_fake
 def _(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None) -> Tensor:
     return torch.empty_like(x, dtype=scale.dtype)
-
-
-@torch.library.custom_op("rewrite::quantize_dequantize", mutates_args=())
-def quantize_dequantize(
-    x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, axis: int | None = None
-) -> Tensor:
-    """Return dequantize(quantize(x)); its gradient passes straight through inside the range.
-
-    Args:
-        x: float32, any shape.
-        scale: float32, one element or one per channel.
-        zero_point: integer, same shape as `scale`.
-        qmin: smallest quantized value.
-        qmax: largest quantized value.
-        axis: channel axis when scales are per channel.
-    """
-    quantized = quantize(x, scale, zero_point, qmin, qmax, axis)
-    result: Tensor = dequantize(quantized, scale, zero_point, axis)
-    return result
-
-
-@quantize_dequantize.register_fake
-def _(
-    x: Tensor, scale: Tensor, zero_point: Tensor, qmin: int, qmax: int, axis: int | None = None
-) -> Tensor:
-    return torch.empty_like(x, dtype=scale.dtype)
-
-
-def _keep_range(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, scale, zero_point, qmin, qmax, axis = inputs
-    steps = torch.round(x / _along(scale, x, axis)) + _along(zero_point, x, axis)
-    ctx.save_for_backward((steps >= qmin) & (steps <= qmax))
-
-
-def _inside_range(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-    (inside,) = ctx.saved_tensors
-    return grad * inside, None, None, None, None, None
-
-
-quantize_dequantize.register_autograd(_inside_range, setup_context=_keep_range)
 
 
 def _along(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
@@ -133,5 +93,4 @@ observe.register_autograd(_straight_through)
 OBSERVE = torch.ops.rewrite.observe.default
 QUANTIZE = torch.ops.rewrite.quantize.default
 DEQUANTIZE = torch.ops.rewrite.dequantize.default
-QUANTIZE_DEQUANTIZE = torch.ops.rewrite.quantize_dequantize.default
 MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE)

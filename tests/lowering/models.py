@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import torch
 from rewrite_plugins.lowerings import LOWERINGS
+from torch import nn
 from torch.utils import _pytree as pytree
 
-from rewrite import Program
+from rewrite import Program, capture
+from rewrite.lowering.export import export_onnx
 from rewrite.lowering.lower import Lowered, feeds, lower, save
 
 OPSET = 20
@@ -58,3 +62,29 @@ def assert_agrees(program: Program, folder: Path, opset: int = OPSET, *inputs: A
         assert actual[name].shape == reference.shape, name
         np.testing.assert_allclose(actual[name], reference, rtol=0, atol=TOLERANCE)
     return path
+
+
+class Call(nn.Module):
+    """A function of one tensor as a module."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+def translated_ops(
+    x: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor], folder: Path
+) -> set[str]:
+    """Translate a function, hold the file to it in type and value, and return its operators."""
+    translations = {entry.overload: entry.translate for entry in LOWERINGS}
+    model = export_onnx(capture(Call(function).eval(), (x,)), OPSET, translations)
+    ir.save(model, folder / "function.onnx")
+    session = onnxruntime.InferenceSession(str(folder / "function.onnx"))
+    name = session.get_inputs()[0].name
+    result, expected = session.run(None, {name: x.numpy()})[0], function(x).numpy()
+    assert result.dtype == expected.dtype
+    np.testing.assert_allclose(result, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    return {node.op_type for node in model.graph}
