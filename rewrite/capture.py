@@ -25,6 +25,7 @@ from rewrite.errors import first_line as first_line
 from rewrite.functional import functional_module
 from rewrite.program import Program
 from rewrite.provenance import is_library, short_path
+from rewrite.state import check_stateless, drop_writes
 
 
 def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Program:
@@ -37,8 +38,8 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
 
     Raises:
         CaptureError: when the model is in training mode, holds NaN or infinite weights, fails on
-            its example inputs, branches on the data (names the user's line), or when the program
-            computes something else.
+            its example inputs, branches on the data or keeps state (names the user's line), or when
+            the program computes something else.
     """
     args, kwargs = split_inputs(inputs)
     _check_model(model)
@@ -47,10 +48,12 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = functional_module(exported)
+    written = drop_writes(module)
     names = calling_convention(model, module, exported, sample, dynamic_shapes)
     _share_tied_weights(module)
     program = Program(module, names, (args, kwargs), _fake_mode(module))
     canonicalise(program)
+    check_stateless(program, written)
     check_against_eager(model, program, sample)
     return program
 

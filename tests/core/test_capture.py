@@ -105,6 +105,34 @@ def test_a_write_that_torch_export_loses_is_noticed():
         capture(Hidden().eval(), (torch.randn(2, 3),))
 
 
+class Counting(nn.Module):
+    def __init__(self, read):
+        super().__init__()
+        self.read = read
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        if self.read:
+            x = x * self.calls
+        self.calls.add_(1)
+        return x + 1
+
+
+def test_a_counter_that_nobody_reads_is_not_counted():
+    model = Counting(read=False).eval()
+    program = capture(model, (torch.randn(2, 3),))
+    counted = model.calls.clone()
+    program(torch.randn(2, 3))
+    assert torch.equal(model.calls, counted)
+    assert "calls" not in program.text()
+
+
+def test_state_carried_from_call_to_call_is_refused():
+    with pytest.raises(CaptureError, match="keeps state from call to call in buffer") as error:
+        capture(Counting(read=True).eval(), (torch.randn(2, 3),))
+    assert "x = x * self.calls" in str(error.value)
+
+
 def test_a_model_that_draws_random_numbers_is_not_compared():
     class Noisy(nn.Module):
         def forward(self, x):

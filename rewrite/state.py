@@ -1,0 +1,50 @@
+"""What a model writes into its own buffers: dropped where no result depends on it, else refused."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from rewrite.canonical.values import is_weight
+from rewrite.errors import CaptureError
+from rewrite.program import Program
+from rewrite.provenance import source_line
+from rewrite.schema import is_call
+
+aten = torch.ops.aten
+
+
+def drop_writes(module: fx.GraphModule) -> set[str]:
+    """Erase the write-backs that torch.export puts at the end of a functional graph.
+
+    Counters and running statistics are written and never read: a compiled program has none.
+
+    Returns:
+        The names of the buffers that were written.
+    """
+    written = set()
+    for node in list(module.graph.nodes):
+        if is_call(node, aten.copy_.default) and is_weight(node.args[0]):
+            written.add(str(node.args[0].target))
+            node.replace_all_uses_with(node.args[1])
+            module.graph.erase_node(node)
+    return written
+
+
+def check_stateless(program: Program, written: set[str]) -> None:
+    """Make sure that no result depends on what an earlier call wrote.
+
+    Args:
+        program: in canonical form.
+        written: what `drop_writes` returned.
+
+    Raises:
+        CaptureError: for a buffer that is read as well, naming the line that reads it.
+    """
+    for node in program.graph.nodes:
+        if node.op == "get_attr" and node.target in written and node.users:
+            raise CaptureError(
+                f"the model keeps state from call to call in buffer '{node.target}'",
+                where=source_line(next(iter(node.users))) or None,
+                hint="take the state as an argument and return the new one",
+            )
