@@ -15,7 +15,7 @@ from rewrite.descriptors import Lowering
 from rewrite.equivalence import Inputs, difference
 from rewrite.errors import CheckError, UsageError
 from rewrite.lowering.agreement import Agreement, end_to_end, layer_by_layer, require
-from rewrite.lowering.lower import Lowered, feeds, lower, save
+from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
 from rewrite.program import Program
 from rewrite.re_export import re_export
 from rewrite.runtimes import KernelVerdict, LoadedModel, Runtime, RuntimeFailure, get_runtime
@@ -112,6 +112,11 @@ class Artifact:
             agreement.layers = layer_by_layer(lowered, self.path, names, inputs[0])
         found.agreement, found.kernels = agreement, loaded.kernels()
         self.loaded = self.loaded or loaded
+
+    def record(self, name: str, value: Any) -> None:
+        """Store what was found out in the metadata of the file."""
+        add_metadata(self.path, name, value)
+        self.size = _bytes(self.path)
 
     def runner(self, program: Program) -> Callable[..., Any]:
         """Return a function that calls the file as the model is called."""

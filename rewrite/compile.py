@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from rewrite import equivalence
 from rewrite.artifact import build_artifact, place, write_pt2
 from rewrite.capture import capture, split_inputs
 from rewrite.descriptors import Model
-from rewrite.destination import check_output
+from rewrite.destination import check_output, make_scratch
 from rewrite.errors import UsageError
 from rewrite.model_file import guard_model, load_model_file, make_model
 from rewrite.options import build
@@ -188,7 +187,7 @@ def _rewrite(request: Request, host: PluginHost, talk: Talk) -> _Job:
 
 def _write(job: _Job, output: Path) -> None:
     """Make the file in a scratch folder beside its place, and move it there when it holds."""
-    scratch = Path(tempfile.mkdtemp(prefix=".rewrite-", dir=output.resolve().parent))
+    scratch = make_scratch(output)
     try:
         if output.suffix == ".pt2":
             _write_pt2(job, scratch / output.name)
@@ -223,10 +222,10 @@ def _write_onnx(job: _Job, path: Path) -> None:
         metadata=_metadata(job),
         talk=job.talk,
     )
-    if artifact.loaded is None:
-        return
-    _evaluate(job, "deployed", artifact.runner(job.program))
-    if job.request.latency:
+    if artifact.loaded is not None:
+        _evaluate(job, "deployed", artifact.runner(job.program))
+    artifact.record("metrics", result.metrics)
+    if job.request.latency and artifact.loaded is not None:
         _latency(job, path.parent / "float.onnx")
 
 
@@ -257,7 +256,6 @@ def _metadata(job: _Job) -> dict[str, Any]:
         "target": job.request.target,
         "seed": job.request.seed,
         "ledger": job.program.ledger,
-        "metrics": job.result.metrics,
     }
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from rewrite.errors import UsageError
 from rewrite.request import Request
+
+_SCRATCH = ".rewrite-"
 
 
 def check_output(request: Request) -> None:
@@ -17,6 +21,8 @@ def check_output(request: Request) -> None:
     """
     output = request.output
     if output is None:
+        if request.latency:
+            raise UsageError("--latency times a written file", hint="leave out --dry-run")
         return
     if output.suffix not in (".onnx", ".pt2") and not output.is_dir():
         raise UsageError(
@@ -25,7 +31,19 @@ def check_output(request: Request) -> None:
         )
     if output.suffix == ".pt2" and request.require_int8 is not None:
         raise UsageError("--require-int8 looks at a runtime's kernels", hint="-o NAME.onnx")
+    if output.suffix == ".pt2" and request.latency:
+        raise UsageError("--latency times a file on its runtime", hint="-o NAME.onnx")
     check_writable(output)
+
+
+def make_scratch(output: Path) -> Path:
+    """Make a folder beside a file to be written, and remove those that killed runs left there."""
+    folder = output.resolve().parent
+    for left in folder.glob(f"{_SCRATCH}*"):
+        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdigit() and not _is_running(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=folder))
 
 
 def check_writable(path: Path) -> None:
@@ -54,3 +72,13 @@ def check_writable(path: Path) -> None:
         raise UsageError(
             f"cannot write '{path}': {error.strerror}", hint="choose another place"
         ) from None
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

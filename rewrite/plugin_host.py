@@ -211,7 +211,7 @@ class PluginHost:
                 if name in table:
                     raise UsageError(
                         f"two plugins provide {kind} '{name}': {owner[name]} and {plugin}",
-                        hint=f"leave one of them out: --block {plugin.name}",
+                        hint=_leave_one_out(owner[name], plugin),
                     )
                 table[name], owner[name] = value, plugin
         return table
@@ -230,3 +230,11 @@ class PluginHost:
             where=broken[0].failures[0].where,
             hint=f"{error.hint} Otherwise mend or reinstall the plugin; see: rewrite plugins",
         )
+
+
+def _leave_one_out(first: PluginRecord, second: PluginRecord) -> str:
+    """Return how to end a clash: a file that was asked for is not blocked by name."""
+    given = next((p for p in (second, first) if p.distribution.endswith(".py")), None)
+    if given is None:
+        return f"leave one of them out: --block {second.name}"
+    return f"give yours another name, or leave out --plugin {given.distribution}"

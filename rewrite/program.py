@@ -47,7 +47,7 @@ class Signature:
         ordered.update({k: v for k, v in kwargs.items() if k not in ordered})
         leaves, spec = pytree.tree_flatten((tuple(args), ordered))
         if spec != self.in_spec:
-            raise ValueError(f"inputs have the structure {spec}, expected {self.in_spec}")
+            raise ValueError(f"{_inputs(spec)} given, the model takes {_inputs(self.in_spec)}")
         return list(leaves)
 
     def unflatten_outputs(self, leaves: list[Any]) -> Any:
@@ -56,6 +56,20 @@ class Signature:
 
     def _keyword_names(self) -> list[str]:
         return list(self.in_spec.children()[1].context or [])
+
+
+def _inputs(spec: pytree.TreeSpec) -> str:
+    """Say in words how a model is called."""
+    args, kwargs = spec.children()
+    names = list(kwargs.context or [])
+    parts = []
+    if args.num_children:
+        parts.append(f"{args.num_children} positional input{'s'[: args.num_children > 1]}")
+    if names:
+        parts.append(f"the keyword input{'s'[: len(names) > 1]} {', '.join(map(repr, names))}")
+    nested = args.num_leaves + kwargs.num_leaves - args.num_children - len(names)
+    text = " and ".join(parts) or "no inputs"
+    return f"{text} ({spec.num_leaves} tensors or values in all)" if nested else text
 
 
 class Program:

@@ -58,7 +58,10 @@ def _show_one(value: dict[str, Any]) -> None:
     click.echo(f"runs on: {', '.join(value['runtimes'])}")
     click.echo(f"bias: {value['bias']}")
     click.echo(f"absorbed before a quantizer: {', '.join(value['absorbs']) or 'nothing'}")
-    click.echo(f"legalized by: {', '.join(value['legalize']) or 'nothing'}\n")
+    click.echo(f"legalized by: {', '.join(value['legalize']) or 'nothing'}")
+    click.echo(f"written around: {', '.join(value['avoids']) or 'nothing'}")
+    made_by = [f"{spec} if made by {kind}" for kind, spec in value["producers"].items()]
+    click.echo(f"inputs are {', '.join(made_by) or 'what their reader wants'}\n")
     show_table(
         ("spec", "settings"),
         [(name, _settings(spec)) for name, spec in value["specs"].items()],

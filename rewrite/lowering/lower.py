@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 import torch
 from torch import fx
@@ -110,6 +111,19 @@ def save(model: ir.Model, path: Path) -> None:
             ir.save(model, path, external_data=f"{path.name}.data")
     except OSError as error:
         raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def add_metadata(path: Path, name: str, value: Any) -> None:
+    """Store one more entry in a written file, as JSON under `rewrite.NAME`.
+
+    Two protobuf messages in one file are read as one, their lists joined: a short message behind
+    the model adds to its metadata without loading it.
+    """
+    entry = onnx.StringStringEntryProto(
+        key=METADATA_PREFIX + name, value=json.dumps(value, default=str)
+    )
+    with path.open("ab") as file:
+        file.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
 
 
 def feeds(program: Program, flat: Sequence[Any], wanted: Sequence[str]) -> dict[str, Any]:

@@ -234,6 +234,10 @@ def test_evaluate_that_raises(tmp_path):
             ["--opset", "9"],
             ["error: opset 9 does not suit target 'portable'", "  hint: use 17 to 20"],
         ),
+        (
+            ["--latency"],
+            ["error: --latency times a written file", "  hint: leave out --dry-run"],
+        ),
     ],
 )
 def test_unknown_names_and_bad_values(tmp_path, arguments, error):
@@ -249,6 +253,12 @@ def test_unknown_model_of_the_zoo():
         "error: unknown model 'vit-digit'",
         "  hint: did you mean 'vit-digits'?",
     ]
+
+
+def test_latency_of_a_file_that_no_runtime_takes(tiny, tmp_path):
+    called = call(tiny, "-o", tmp_path / "out.pt2", "--latency")
+    assert called.code == 2
+    assert called.error == ["error: --latency times a file on its runtime", "  hint: -o NAME.onnx"]
 
 
 def test_output_in_a_folder_that_is_not_there(tiny, tmp_path):

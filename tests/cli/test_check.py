@@ -18,6 +18,8 @@ def test_check_runs_the_file_beside_the_model(int8, tiny):
     assert found["agreement"]["sqnr_db"] > 20
     assert found["int8"]["fired"] == found["int8"]["eligible"] == 2
     assert set(value["metrics"]) >= {"eager", "onnxruntime"}
+    assert set(value["recorded_metrics"]) == {"eager", "program", "deployed"}
+    assert value["recorded_metrics"]["deployed"] == value["metrics"]["onnxruntime"]
 
 
 def test_check_holds_a_float_file_to_more(floating, tiny):

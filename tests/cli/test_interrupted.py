@@ -1,5 +1,6 @@
 """Stopped half-way: no partial file, and what was there before is untouched."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from rewrite.destination import make_scratch
 
 from .conftest import call, linear_model, seen_files
 
@@ -83,6 +86,21 @@ def test_killed_leaves_the_previous_file(stopped):
     assert code == -signal.SIGKILL
     assert (folder / "model.onnx").read_bytes() == b"previous"
     assert [n for n in seen_files(folder) if not n.startswith(".rewrite-")] == ["model.onnx"]
+
+
+def test_the_next_run_removes_what_a_killed_one_left(stopped, tmp_path):
+    folder = stopped[signal.SIGKILL][0]
+    shutil.copytree(folder, tmp_path / "out")
+    assert any(n.startswith(".rewrite-") for n in seen_files(tmp_path / "out"))
+    called = call(linear_model(tmp_path), "-o", tmp_path / "out" / "model.onnx")
+    assert called.code == 0
+    assert seen_files(tmp_path / "out") == ["model.onnx"]
+
+
+def test_scratch_of_a_run_that_goes_on_is_left_alone(tmp_path):
+    mine = make_scratch(tmp_path / "model.onnx")
+    assert make_scratch(tmp_path / "model.onnx") != mine
+    assert mine.is_dir()
 
 
 def test_interrupted_leaves_nothing_behind(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 
 import pytest
 
@@ -95,6 +96,15 @@ def test_a_clash_names_both_distributions(install, make_host):
     assert caught.value.hint == "leave one of them out: --block two"
     assert list(make_host(block=("two",)).passes()) == ["idle"]
     assert [p.status for p in host.plugins() if p.name in ("one", "two")] == ["active", "active"]
+
+
+def test_a_file_that_clashes_is_to_be_renamed(install, make_host, tmp_path):
+    install("one", provider("idle"), distribution="dist-one")
+    file = tmp_path / "mine.py"
+    file.write_text(textwrap.dedent(provider("idle")))
+    with pytest.raises(UsageError) as caught:
+        make_host(plugins=(str(file),)).passes()
+    assert caught.value.hint == f"give yours another name, or leave out --plugin {file}"
 
 
 def test_two_plugins_of_one_name_are_told_apart(install, make_host):
