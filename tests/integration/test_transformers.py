@@ -7,12 +7,16 @@ import pytest
 pytest.importorskip("transformers")
 
 from .compiling import Warnings, assert_holds, compile_case
-from .transformers_models import CASES
+from .transformers_images import VISION
+from .transformers_text import LANGUAGE, SOUND
 
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.slow else []) for c in CASES],
+    [
+        pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.slow else [])
+        for c in (*LANGUAGE, *SOUND, *VISION)
+    ],
 )
 def test_third_party_model_runs_in_int8(case, tmp_path):
     talk = Warnings()
