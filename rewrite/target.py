@@ -78,8 +78,9 @@ class Target:
         return cls.parse(path.read_text(encoding="utf-8"), str(path))
 
     def spec(self, name: str) -> QuantSpec:
-        """Return a quantization spec by name."""
-        return self.specs[name]
+        """Return a quantization spec by name, `NAME@BITS` for one of other bits."""
+        base, _, bits = name.partition("@")
+        return self.specs[base].with_bits(int(bits)) if bits else self.specs[base]
 
 
 _KEYS = {

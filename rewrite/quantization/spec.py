@@ -40,6 +40,36 @@ class QuantSpec:
     zero_point: int = 0
     """Zero point that goes with a fixed scale."""
 
+    def with_bits(self, bits: int) -> QuantSpec:
+        """Return the spec of fewer or more bits, over the same range where that is fixed.
+
+        Fewer than 8 live in the 8-bit type, clipped; 9 to 16 in the 16-bit one.
+
+        Args:
+            bits: 2 to 16.
+
+        Raises:
+            UsageError: for another number of bits.
+        """
+        if not 2 <= bits <= 16:
+            raise UsageError(f"there is no quantizer of {bits} bits", hint="use 2 to 16")
+        signed = self.dtype.startswith("int")
+        half = 2 ** (bits - 1)
+        is_narrow = signed and self.qmin == -self.qmax
+        low, high = (-half + is_narrow, half - 1) if signed else (0, 2**bits - 1)
+        width = 8 if bits <= 8 else 16
+        scale = self.scale
+        if scale is not None:
+            scale *= (self.qmax - self.qmin) / (high - low)
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}@{bits}",
+            dtype=f"{'int' if signed else 'uint'}{width}",
+            qmin=low,
+            qmax=high,
+            scale=scale,
+        )
+
     @property
     def torch_dtype(self) -> torch.dtype:
         """The integer type that holds the values."""

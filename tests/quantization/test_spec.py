@@ -110,3 +110,32 @@ def test_mistakes_in_a_table_are_named(data, message):
     with pytest.raises(UsageError, match=message) as caught:
         QuantSpec.from_data("a", data, "file.toml")
     assert caught.value.where == "file.toml"
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "expected"),
+    [
+        ("uint8", 4, ("uint8", 0, 15)),
+        ("uint8", 8, ("uint8", 0, 255)),
+        ("uint8", 16, ("uint16", 0, 65535)),
+        ("symmetric-uint8", 2, ("uint8", 0, 3)),
+        ("int8", 4, ("int8", -8, 7)),
+        ("narrow-int8", 4, ("int8", -7, 7)),
+        ("narrow-int8", 12, ("int16", -2047, 2047)),
+    ],
+)
+def test_other_numbers_of_bits(name, bits, expected):
+    spec = QuantSpec.from_data(name, SPECS[name], "here").with_bits(bits)
+    assert (spec.dtype, spec.qmin, spec.qmax) == expected
+    assert spec.symmetric is QuantSpec.from_data(name, SPECS[name], "here").symmetric
+
+
+def test_a_fixed_range_stays_the_same_with_other_bits():
+    spec = QuantSpec("probability", scale=1 / 255).with_bits(4)
+    assert spec.scale == pytest.approx(1 / 15)
+
+
+@pytest.mark.parametrize("bits", [1, 17])
+def test_numbers_of_bits_that_do_not_exist(bits):
+    with pytest.raises(UsageError, match=f"there is no quantizer of {bits} bits"):
+        QuantSpec("activation").with_bits(bits)
