@@ -45,8 +45,10 @@ class PluginHost:
             self._load(entry_point, blocked)
         for name in blocked - set(self._plugins):
             raise unknown("plugin", name, self._plugins)
-        for given in plugins:
+        given_plugins = list(plugins)
+        for given in given_plugins:
             self.add(given)
+        self._require_targets(given_plugins)
 
     def add(self, given: str) -> None:
         """Load a file or an importable module as a plugin, as `--plugin` takes it.
@@ -81,8 +83,15 @@ class PluginHost:
         return self._table("model")
 
     def targets(self) -> dict[str, Target]:
-        """Return the deployment targets by name."""
-        return self._table("target")
+        """Return the deployment targets by name, without those whose inheritance is broken."""
+        table: dict[str, Target] = self._table("target")
+        found: dict[str, Target] = {}
+        for name, target in table.items():
+            try:
+                found[name] = target.resolved(table)
+            except UsageError as error:
+                self._record("target", name, Failure(error.what, error.where, error.hint))
+        return found
 
     def calibrators(self) -> dict[str, type[Calibrator]]:
         """Return the calibrator classes by name."""
@@ -113,9 +122,13 @@ class PluginHost:
         return found
 
     def find_target(self, name: str) -> Target:
-        """Return a deployment target by name."""
+        """Return a deployment target by name, with everything it inherits.
+
+        Raises:
+            UsageError: for an unknown name, or a target whose inheritance is broken.
+        """
         found: Target = self._find("target", name)
-        return found
+        return found.resolved(self._table("target"))
 
     def find_calibrator(self, name: str) -> type[Calibrator]:
         """Return a calibrator class by name."""
@@ -136,6 +149,19 @@ class PluginHost:
             for plugin in self._plugins.values():
                 plugin.ask(kind)
         return [p.info() for p in [*self._plugins.values(), *self._shadowed]]
+
+    def _require_targets(self, plugins: list[str]) -> None:
+        """Hold the targets of plugins that were asked for to what they inherit."""
+        asked = [p for p in self._plugins.values() if p.distribution in plugins]
+        for plugin in asked:
+            for names, _ in plugin.ask(KINDS["target"]):
+                self.find_target(names[0])
+
+    def _record(self, kind: str, name: str, failure: Failure) -> None:
+        """Note what is wrong with something a plugin provides, once."""
+        plugin = next(p for p, names, _ in self._all(kind) if name in names)
+        if failure not in plugin.failures:
+            plugin.failures.append(failure)
 
     def _load(self, entry_point: Any, blocked: set[str]) -> None:
         name = entry_point.name

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rewrite.errors import UsageError, unknown
 from rewrite.quantization.spec import QuantSpec
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MODES = ("always", "join", "share")
+MODES = ("always", "join", "share", "skip")
 AVOIDABLE = ("size-moved-to-conv", "float-relu-behind-product", "product-read-twice")
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 
@@ -31,7 +25,10 @@ class OpRule:
     """Spec name of the result; None leaves it float."""
     mode: str = "always"
     """`always`; `join`: only between tensors that are quantized already; `share`: a layout
-    operator whose result has its input's scale."""
+    operator whose result has its input's scale; `skip`: an addition behind a layer, of which only
+    the other side is quantized."""
+    least_channels: int = 0
+    """Layers with fewer input or output channels stay float."""
 
 
 @dataclass(frozen=True)
@@ -44,110 +41,73 @@ class Target:
     opset_range: tuple[int, int] = (17, 21)
     runtimes: tuple[str, ...] = ("onnxruntime",)
     """Runtimes the artifact is run on after lowering; the first one decides."""
+    machines: tuple[str, ...] = ()
+    """Processors, as `platform.machine()` names them, that the file is for; empty is any."""
     specs: Mapping[str, QuantSpec] = field(default_factory=dict)
     ops: Mapping[str, OpRule] = field(default_factory=dict)
     """Rules by kind of operator; see `rewrite.quantization.kinds`."""
     producers: Mapping[str, str] = field(default_factory=dict)
     """Spec name for inputs made by a kind of operator, over the consumer's own."""
+    inputs: str | None = None
+    """Spec name of the model's own inputs, quantized as they come; None leaves it to readers."""
+    ends: Mapping[str, str] = field(default_factory=dict)
+    """Spec name in the first and the last layer, by the one that it stands in for."""
     absorbs: tuple[str, ...] = ()
     """Kinds that disappear between an operator and the quantizer behind it."""
     avoids: tuple[str, ...] = ()
     """Known faults of a runtime to write the file around, of `AVOIDABLE`."""
+    rules: tuple[str, ...] = ()
+    """Ids of the rules, of `rewrite.lint`, that a file for it keeps."""
     bias: str = "int32"
     """`int32` at s_x·s_w, or `float32`."""
     legalize: tuple[str, ...] = ()
     """Passes that bring the program into the layout the runtime's kernels want."""
+    extends: str = ""
+    """Name of the target whose tables lie under its own."""
     source: str = ""
+    tables: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The file as it was read; complete where nothing is inherited."""
 
     @classmethod
     def parse(cls, text: str, source: str = "") -> Target:
-        """Read a target from TOML text.
+        """Read a target from TOML text; one that extends another is complete once `resolved`.
 
         Raises:
             UsageError: for text that is no TOML, an unknown key or a dangling spec name.
         """
-        try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"the target is not valid TOML: {error}", where=source) from None
-        return _Reader(data, source).target()
+        from rewrite.target_file import read_tables, read_target
+
+        data = read_tables(text, source)
+        if "extends" not in data:
+            return read_target(data, source)
+        summary = data.get("summary", "")
+        return cls(data["name"], summary, extends=data["extends"], source=source, tables=data)
 
     @classmethod
     def load(cls, path: Path) -> Target:
         """Read a target from a TOML file."""
         return cls.parse(path.read_text(encoding="utf-8"), str(path))
 
+    def resolved(self, known: Mapping[str, Target]) -> Target:
+        """Return the target with all that it inherits.
+
+        Args:
+            known: the other targets by name.
+
+        Raises:
+            UsageError: naming the file, for an unknown base, a circle or a dangling name.
+        """
+        from rewrite.target_file import resolve
+
+        return resolve(self, known)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine is one that the file is for, with a runtime that can be asked."""
+        fits = not self.machines or platform.machine().lower() in self.machines
+        return fits and bool(self.runtimes)
+
     def spec(self, name: str) -> QuantSpec:
         """Return a quantization spec by name, `NAME@BITS` for one of other bits."""
         base, _, bits = name.partition("@")
         return self.specs[base].with_bits(int(bits)) if bits else self.specs[base]
-
-
-_KEYS = {
-    "name",
-    "summary",
-    "opset",
-    "opset-range",
-    "runtimes",
-    "bias",
-    "legalize",
-    "absorbs",
-    "avoids",
-    "spec",
-    "op",
-    "producer",
-}
-
-
-@dataclass(frozen=True)
-class _Reader:
-    data: dict[str, Any]
-    source: str
-
-    def target(self) -> Target:
-        data = self.data
-        for key in data:
-            if key not in _KEYS:
-                raise unknown("key of a target", key, _KEYS, where=self.source)
-        if "name" not in data:
-            raise UsageError("a target needs a name", where=self.source)
-        specs = {n: QuantSpec.from_data(n, d, self.source) for n, d in data.get("spec", {}).items()}
-        ops = {kind: self._rule(kind, rule, specs) for kind, rule in data.get("op", {}).items()}
-        producers = dict(data.get("producer", {}))
-        for name in producers.values():
-            self._known(name, specs)
-        for fault in data.get("avoids", ()):
-            if fault not in AVOIDABLE:
-                raise unknown("fault to avoid", fault, AVOIDABLE, where=self.source)
-        low, high = data.get("opset-range", (17, 21))
-        return Target(
-            name=data["name"],
-            summary=data.get("summary", ""),
-            opset=data.get("opset", 20),
-            opset_range=(low, high),
-            runtimes=tuple(data.get("runtimes", ("onnxruntime",))),
-            specs=specs,
-            ops=ops,
-            producers=producers,
-            absorbs=tuple(data.get("absorbs", ())),
-            avoids=tuple(data.get("avoids", ())),
-            bias=data.get("bias", "int32"),
-            legalize=tuple(data.get("legalize", ())),
-            source=self.source,
-        )
-
-    def _rule(self, kind: str, rule: dict[str, Any], specs: Mapping[str, QuantSpec]) -> OpRule:
-        for key in rule:
-            if key not in ("inputs", "output", "mode"):
-                raise unknown(f"key of [op.{kind}]", key, ("inputs", "output", "mode"))
-        mode = rule.get("mode", "always")
-        if mode not in MODES:
-            raise unknown(f"mode of [op.{kind}]", mode, MODES, where=self.source)
-        inputs, output = dict(rule.get("inputs", {})), rule.get("output")
-        for name in [*inputs.values(), *([output] if output else [])]:
-            self._known(name, specs)
-        return OpRule(inputs, output, mode)
-
-    def _known(self, name: str, specs: Mapping[str, QuantSpec]) -> None:
-        if name not in specs:
-            raise unknown("quantization spec", name, specs, where=self.source)

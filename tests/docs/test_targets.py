@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rewrite import target
+from rewrite import target, target_file
 from rewrite.plugin_host import PluginHost
 from rewrite.quantization import kinds
 from rewrite.quantization.spec import DTYPES, QuantSpec
@@ -31,7 +31,7 @@ def words(after: str) -> set[str]:
 
 
 def test_every_key_of_a_target():
-    assert set(table("## Keys of a target file")) == target._KEYS
+    assert set(table("## Keys of a target file")) == target_file.KEYS
 
 
 def test_every_key_of_a_spec():
@@ -41,7 +41,8 @@ def test_every_key_of_a_spec():
 
 
 def test_every_key_of_a_rule():
-    assert set(table("### [op.KIND]")) == {f.name for f in dataclasses.fields(target.OpRule)}
+    assert set(table("### [op.KIND]")) == set(target_file.RULE_KEYS)
+    assert len(target_file.RULE_KEYS) == len(dataclasses.fields(target.OpRule))
     assert all(f"\n- `{mode}`: " in TEXT for mode in target.MODES)
 
 

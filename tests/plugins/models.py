@@ -14,6 +14,7 @@ from torch import nn
 
 from rewrite import Context, Outcome, Pass, Program, Target, capture
 from rewrite.pipeline import run_passes
+from rewrite.plugin_host import PluginHost
 
 GOLDEN = Path(__file__).parent / "golden"
 CALIBRATORS = {"min-max": MinMax, "percentile": Percentile}
@@ -44,7 +45,7 @@ def target(name: str = "portable", **changes: str) -> Target:
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)
-    return Target.parse(text, name)
+    return Target.parse(text, name).resolved(PluginHost().targets())
 
 
 def context(data: Iterable[Any] | None = None, name: str = "portable") -> Context:
