@@ -10,6 +10,7 @@ from rewrite import Context, Emitter, Outcome, Pass, Program, UsageError, option
 from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import OBSERVE
 from rewrite.quantization.placement import Plan, plan_quantizers
+from rewrite.quantization.precision import Override, Precision, precision_of, set_bits
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,14 @@ class InsertQuantizers(Pass):
     equivalence = "exact"
     after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
 
+    bits: str | None = option(
+        None, help="Bits of weights and activations (w4a8, w8a16, …); none for the target's own."
+    )
     skip: tuple[str, ...] = option(
         (), help="Module paths, weight or node names that stay float; * matches anything."
+    )
+    override: tuple[str, ...] = option(
+        (), help="PATTERN=BITS or PATTERN=float for some layers, by name or op:KIND; last one wins."
     )
 
     def run(self, program: Program, context: Context) -> Outcome:
@@ -33,7 +40,17 @@ class InsertQuantizers(Pass):
             raise UsageError("insert-quantizers needs a target", hint="--target portable")
         if any(node.target is OBSERVE for node in program.graph.nodes):
             return Outcome(notes=["the program is marked already"])
-        plan = plan_quantizers(program, context.target, self.skip)
+        default = Precision.parse(self.bits) if self.bits else Precision()
+        if default is None:
+            raise UsageError("'float' quantizes nothing", hint="leave the pass out")
+        overrides = [Override(pattern, None) for pattern in self.skip]
+        overrides += [Override.parse(text) for text in self.override]
+
+        def wanted(node: fx.Node) -> Precision | None:
+            return precision_of(node, default, overrides)
+
+        plan = plan_quantizers(program, context.target, lambda node: wanted(node) is None)
+        set_bits(plan, context.target, wanted, default)
         rewrites = _insert(program, plan)
         notes = [] if rewrites else [f"target '{context.target.name}' quantizes nothing here"]
         return Outcome(rewrites, plan.rejected, notes)

@@ -47,7 +47,7 @@ class Signature:
         ordered.update({k: v for k, v in kwargs.items() if k not in ordered})
         leaves, spec = pytree.tree_flatten((tuple(args), ordered))
         if spec != self.in_spec:
-            raise ValueError(f"{_inputs(spec)} given, the model takes {_inputs(self.in_spec)}")
+            raise ValueError(f"given {_inputs(spec)}, wanted {_inputs(self.in_spec)}")
         return list(leaves)
 
     def unflatten_outputs(self, leaves: list[Any]) -> Any:

@@ -16,6 +16,7 @@ from torch import fx
 
 from rewrite.errors import UsageError
 from rewrite.lowering.export import export_onnx
+from rewrite.lowering.sixteen_bits import use_contributed_operators
 from rewrite.lowering.steer import steer
 from rewrite.lowering.tidy import tidy
 from rewrite.program import Program
@@ -88,6 +89,7 @@ def lower(
     model = export_onnx(program, opset, dict(translations))
     tidy(model)
     steer(model, avoids)
+    use_contributed_operators(model, opset)
     _name_inputs(model, program)
     _name_outputs(model, program)
     _name_dimensions(model, program)

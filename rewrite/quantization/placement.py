@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,6 @@ from torch import fx
 
 from rewrite.passes import Rejection
 from rewrite.program import Program
-from rewrite.provenance import module_path
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE
 from rewrite.schema import arguments
@@ -40,22 +39,26 @@ class Plan:
     rejected: list[Rejection] = field(default_factory=list)
 
 
-def plan_quantizers(program: Program, target: Target, skip: tuple[str, ...] = ()) -> Plan:
+def plan_quantizers(
+    program: Program, target: Target, stays_float: Callable[[fx.Node], bool] = lambda node: False
+) -> Plan:
     """Decide where a target wants quantizers.
 
     Args:
         program: canonical, its attention expanded if the target quantizes products.
         target: the rules.
-        skip: patterns of module paths, weight names or node names that stay float.
+        stays_float: tells for a call whether the user wants it float.
     """
-    return _Planner(program, target, skip).plan()
+    return _Planner(program, target, stays_float).plan()
 
 
 class _Planner:
-    def __init__(self, program: Program, target: Target, skip: tuple[str, ...]) -> None:
+    def __init__(
+        self, program: Program, target: Target, stays_float: Callable[[fx.Node], bool]
+    ) -> None:
         self.program = program
         self.target = target
-        self.skip = skip
+        self.stays_float = stays_float
         self.result = Plan()
         self.leads_to_kernel = self._leads_to_kernel()
 
@@ -86,7 +89,7 @@ class _Planner:
             self.result.stored.setdefault(carrier, (rule.output, carrier.name))
 
     def _join(self, node: fx.Node, rule: OpRule) -> None:
-        if not self.leads_to_kernel[node] or self._skipped(node) or not _is_float32(node):
+        if not self.leads_to_kernel[node] or self.stays_float(node) or not _is_float32(node):
             return
         sources = list(node.all_input_nodes)
         literal = any(isinstance(arguments(node).get(n), (int, float)) for n in rule.inputs)
@@ -120,8 +123,8 @@ class _Planner:
         return node
 
     def _obstacle(self, node: fx.Node, rule: OpRule) -> str:
-        if self._skipped(node):
-            return "left float on request (skip)"
+        if self.stays_float(node):
+            return "left float on request"
         bound = arguments(node)
         for name, spec in rule.inputs.items():
             value = bound.get(name)
@@ -139,11 +142,6 @@ class _Planner:
             if kind(node) == "matmul" and name == "self" and is_weight(value):
                 return "its first factor is a weight, which int8 kernels take second"
         return ""
-
-    def _skipped(self, node: fx.Node) -> bool:
-        names = [node.name, module_path(node)]
-        names += [str(n.target) for n in node.all_input_nodes if n.op == "get_attr"]
-        return any(fnmatch.fnmatch(name, pattern) for name in names for pattern in self.skip)
 
     def _reject(self, node: fx.Node, reason: str) -> None:
         self.result.rejected.append(Rejection.of("insert-quantizers", node, reason))

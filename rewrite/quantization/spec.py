@@ -17,6 +17,8 @@ DTYPES = {
     "uint16": torch.uint16,
     "int32": torch.int32,
 }
+BITS = (2, 3, 4, 5, 6, 7, 8, 16)
+"""Numbers of bits; runtimes have no kernel that clips 16-bit integers to fewer."""
 MIN_SCALE = float(torch.finfo(torch.float32).tiny)
 """Scales stay normal numbers: runtimes flush denormals to zero and divide by them."""
 
@@ -43,16 +45,16 @@ class QuantSpec:
     def with_bits(self, bits: int) -> QuantSpec:
         """Return the spec of fewer or more bits, over the same range where that is fixed.
 
-        Fewer than 8 live in the 8-bit type, clipped; 9 to 16 in the 16-bit one.
+        Fewer than 8 live in the 8-bit type, clipped.
 
         Args:
-            bits: 2 to 16.
+            bits: one of `BITS`.
 
         Raises:
             UsageError: for another number of bits.
         """
-        if not 2 <= bits <= 16:
-            raise UsageError(f"there is no quantizer of {bits} bits", hint="use 2 to 16")
+        if bits not in BITS:
+            raise UsageError(f"there is no quantizer of {bits} bits", hint="use 2 to 8, or 16")
         signed = self.dtype.startswith("int")
         half = 2 ** (bits - 1)
         is_narrow = signed and self.qmin == -self.qmax

@@ -217,10 +217,10 @@ def test_keyword_inputs_keep_their_names_in_any_order():
 
 def test_inputs_of_another_structure_are_refused():
     program = capture(model(lambda self, x, y: x + y), (torch.randn(2), torch.randn(2)))
-    words = "1 positional input given, the model takes 2 positional inputs"
+    words = "given 1 positional input, wanted 2 positional inputs"
     with pytest.raises(ValueError, match=words):
         program.signature.flatten_inputs((torch.randn(2),), {})
-    words = "the keyword inputs 'x', 'y' given, the model takes 2 positional inputs"
+    words = "given the keyword inputs 'x', 'y', wanted 2 positional inputs"
     with pytest.raises(ValueError, match=words):
         program.signature.flatten_inputs((), {"x": torch.randn(2), "y": torch.randn(2)})
 

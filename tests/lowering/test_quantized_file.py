@@ -22,7 +22,7 @@ from rewrite.pipeline import run_passes
 from rewrite.quantization.markers import QUANTIZE
 from rewrite.runtimes.onnxruntime import run_with_outputs
 
-from .models import lowered, written
+from .models import lowered, run, written
 
 IMAGE = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 TOKENS = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -60,13 +60,15 @@ def portable(activation: str = "") -> Target:
     return Target.parse(text.replace(head, head + activation), "portable")
 
 
-def quantized(model: nn.Module, x: torch.Tensor, target: Target | None = None):
+def quantized(
+    model: nn.Module, x: torch.Tensor, target: Target | None = None, bits: str | None = None
+):
     context = Context(
         target=target or portable(),
         calibration=lambda: iter([(x,)]),
         calibrators={"min-max": MinMax},
     )
-    passes = (ExpandAttention(), InsertQuantizers(), Calibrate(), *LEGAL)
+    passes = (ExpandAttention(), InsertQuantizers(bits=bits), Calibrate(), *LEGAL)
     return run_passes(capture(model.eval(), (x,)), passes, context).program
 
 
@@ -166,3 +168,22 @@ def test_a_float_program_has_no_quantized_tensors():
     result = lowered(capture(nn.Conv2d(3, 4, 1).eval(), (IMAGE,)))
     assert not result.is_quantized
     assert result.quantized_tensors() == {}
+
+
+@pytest.mark.parametrize("opset", [17, 20])
+def test_sixteen_bits_are_the_runtimes_own_operators_before_opset_21(opset, tmp_path):
+    program = quantized(Net(), IMAGE, bits="w8a16")
+    path = written(lowered(program, opset), tmp_path)
+    domains = {n.domain for n in onnx.load(path).graph.node if n.op_type == "QuantizeLinear"}
+    assert domains == {"com.microsoft"}
+    (result,) = run(path, program).values()
+    torch.testing.assert_close(torch.from_numpy(result), program(IMAGE))
+
+
+@pytest.mark.parametrize("bits", ["w2a2", "w3a5", "w4a4", "w4a8", "w6a6"])
+def test_fewer_than_eight_bits_are_exact_to_the_last(bits, tmp_path):
+    program = quantized(Net(), IMAGE, bits=bits)
+    path = written(lowered(program), tmp_path)
+    (result,) = run(path, program).values()
+    step = float(program.weight("qdq.x_activation.scale")) if bits.endswith("a8") else 0.0
+    torch.testing.assert_close(torch.from_numpy(result), program(IMAGE), rtol=1e-6, atol=step)

@@ -110,7 +110,7 @@ def test_what_is_skipped_stays_float_and_says_so(skip, left):
     found = run_passes(captured(Residual(), X), [InsertQuantizers(skip=skip)], context())
     assert not [group for group in marks(found.program) if group.endswith(left)]
     reasons = {r.reason for r in found.reports[0].outcome.rejected}
-    assert reasons == {"left float on request (skip)"}
+    assert reasons == {"left float on request"}
 
 
 def test_skipping_what_is_not_there_skips_nothing():
