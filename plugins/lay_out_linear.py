@@ -22,7 +22,7 @@ from rewrite import (
     option,
 )
 from rewrite.quantization.kinds import is_weight
-from rewrite.quantization.markers import DEQUANTIZE
+from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS
 
 aten = torch.ops.aten
 
@@ -112,16 +112,21 @@ def _size(node: fx.Node, dim: int, root: fx.Node, emit: Emitter) -> Any:
 
 
 def _is_quantized_weight(node: Any) -> bool:
-    if not is_call(node, DEQUANTIZE):
+    if not is_call(node, DEQUANTIZE, DEQUANTIZE_BLOCKS):
         return False
     bound = arguments(node)
-    return is_weight(bound["x"]) and bound["axis"] in (None, 0)
+    blocked = node.target is DEQUANTIZE_BLOCKS
+    return is_weight(bound["x"]) and (blocked or bound["axis"] in (None, 0))
 
 
 def _transposed(weight: fx.Node, root: fx.Node, emit: Emitter) -> fx.Node:
     if is_weight(weight):
         return _transposed_weight(weight, emit)
     bound = arguments(weight)
+    if weight.target is DEQUANTIZE_BLOCKS:
+        parts = {k: _transposed_weight(bound[k], emit) for k in ("x", "scale", "zero_point")}
+        other = {**bound, **parts, "axis": 1 - bound["axis"]}
+        return emit.call(DEQUANTIZE_BLOCKS, like=root, **other)
     axis = None if bound["axis"] is None else 1
     return emit.call(
         DEQUANTIZE, like=root, **{**bound, "x": _transposed_weight(bound["x"], emit), "axis": axis}

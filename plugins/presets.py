@@ -20,3 +20,8 @@ INT8 = Preset(
     ),
     summary="8-bit weights and activations where the target has kernels for them.",
 )
+INT4_WEIGHTS = Preset(
+    "int4-weights",
+    passes=("fold-batch-norm", "remove-dead-code", "quantize-weights"),
+    summary="4-bit weights of linear layers, float activations: for language models.",
+)

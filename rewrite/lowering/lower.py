@@ -16,11 +16,12 @@ from torch import fx
 
 from rewrite.errors import UsageError
 from rewrite.lowering.export import export_onnx
+from rewrite.lowering.four_bits import pack_four_bits
 from rewrite.lowering.sixteen_bits import use_contributed_operators
 from rewrite.lowering.steer import steer
 from rewrite.lowering.tidy import tidy
 from rewrite.program import Program
-from rewrite.quantization.markers import QUANTIZE
+from rewrite.quantization.markers import DEQUANTIZE_BLOCKS, QUANTIZE
 from rewrite.schema import argument
 
 METADATA_PREFIX = "rewrite."
@@ -38,8 +39,12 @@ class Lowered:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether the program quantizes any tensor."""
-        return any(node.target is QUANTIZE for node in self.program.graph.nodes)
+        """Whether the program quantizes any tensor.
+
+        Products with blocked weights count: ONNX Runtime rounds their activations to 8 bits too.
+        """
+        markers = (QUANTIZE, DEQUANTIZE_BLOCKS)
+        return any(node.target in markers for node in self.program.graph.nodes)
 
     def ops(self) -> dict[str, int]:
         """Count the operators of the model, most frequent first."""
@@ -90,6 +95,7 @@ def lower(
     tidy(model)
     steer(model, avoids)
     use_contributed_operators(model, opset)
+    pack_four_bits(model, program)
     _name_inputs(model, program)
     _name_outputs(model, program)
     _name_dimensions(model, program)

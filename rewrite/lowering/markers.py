@@ -9,9 +9,10 @@ import onnx_ir as ir
 import torch
 from onnxscript import opset18, opset19, opset20, opset21
 
-from rewrite.quantization.markers import DEQUANTIZE, OBSERVE, QUANTIZE
+from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, OBSERVE, QUANTIZE
 
 _OPSETS = {18: opset18, 19: opset19, 20: opset20, 21: opset21}
+_FIRST_BLOCKED = 21
 _FULL = {
     ir.DataType.INT8: (-128, 127),
     ir.DataType.UINT8: (0, 255),
@@ -41,10 +42,22 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
             return op.DequantizeLinear(x, scale, **attributes)
         return op.DequantizeLinear(x, scale, zero_point, **attributes)
 
+    def dequantize_blocks(
+        x: Any, scale: Any, zero_point: Any, axis: int, block: int, bits: int
+    ) -> Any:
+        if opset < _FIRST_BLOCKED:
+            raise NotImplementedError(f"scales per block need opset {_FIRST_BLOCKED}")
+        return op.DequantizeLinear(x, scale, zero_point, axis=axis, block_size=block)
+
     def observe(x: Any, spec: str, group: str) -> Any:
         return op.Identity(x)
 
-    return {QUANTIZE: quantize, DEQUANTIZE: dequantize, OBSERVE: observe}
+    return {
+        QUANTIZE: quantize,
+        DEQUANTIZE: dequantize,
+        DEQUANTIZE_BLOCKS: dequantize_blocks,
+        OBSERVE: observe,
+    }
 
 
 def _scalar(value: int, dtype: ir.DataType) -> ir.TensorProtocol:

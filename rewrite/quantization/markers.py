@@ -76,6 +76,29 @@ def _(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = None) -> 
     return torch.empty_like(x, dtype=scale.dtype)
 
 
+@torch.library.custom_op("rewrite::dequantize_blocks", mutates_args=())
+def dequantize_blocks(
+    x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, block: int, bits: int
+) -> Tensor:
+    """Return (x - zero_point) * scale with a scale per block, as ONNX DequantizeLinear from 21 on.
+
+    Args:
+        x: integers [M, N] of `bits` bits, in an 8-bit type.
+        scale: float32, [M, N] but for N/block (or M/block) elements along `axis`.
+        zero_point: integer of the dtype of `x`, same shape as `scale`.
+        axis: the blocked one.
+        block: elements that share a scale; divides the size of `axis`.
+        bits: 4 or 8.
+    """
+    steps = x.to(scale.dtype) - zero_point.to(scale.dtype).repeat_interleave(block, axis)
+    return steps.mul_(scale.repeat_interleave(block, axis))
+
+
+@dequantize_blocks.register_fake
+def _(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, block: int, bits: int) -> Tensor:
+    return torch.empty_like(x, dtype=scale.dtype)
+
+
 def _along(parameter: Tensor, x: Tensor, axis: int | None) -> Tensor:
     if axis is None or parameter.numel() == 1:
         return parameter.reshape(())
@@ -93,4 +116,5 @@ observe.register_autograd(_straight_through)
 OBSERVE = torch.ops.rewrite.observe.default
 QUANTIZE = torch.ops.rewrite.quantize.default
 DEQUANTIZE = torch.ops.rewrite.dequantize.default
+DEQUANTIZE_BLOCKS = torch.ops.rewrite.dequantize_blocks.default
 MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE)

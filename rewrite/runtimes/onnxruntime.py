@@ -14,7 +14,7 @@ import onnxruntime
 
 from rewrite.runtimes import Array, KernelVerdict, RuntimeFailure, qdq_graph
 from rewrite.runtimes.kernel_match import match
-from rewrite.runtimes.onnxruntime_rules import why_broken, why_float
+from rewrite.runtimes.onnxruntime_rules import why_broken, why_float, why_not_weight_only
 from rewrite.runtimes.timing import milliseconds
 
 __all__ = ["LoadedOnnx", "OnnxRuntime", "run_with_outputs"]
@@ -32,6 +32,7 @@ _INT8_KERNELS = frozenset(
         "QLinearMatMul",
     }
 )
+_WEIGHT_ONLY = "MatMulNBits"
 # Parts of ONNX Runtime's messages, and what the user can do about each.
 _HINTS = (
     (
@@ -186,6 +187,10 @@ def _hint(message: str, otherwise: str) -> str:
 
 def _verdict(node: ir.Node, kernel: ir.Node | None) -> KernelVerdict:
     name = kernel.op_type if kernel is not None else ""
+    if qdq_graph.is_weight_only(node):
+        fired = name == _WEIGHT_ONLY
+        reason = "" if fired else why_not_weight_only(node)
+        return KernelVerdict(qdq_graph.label(node), node.op_type, True, fired, name, reason)
     reason = qdq_graph.not_eligible(node)
     eligible = not reason
     fired = name in _INT8_KERNELS

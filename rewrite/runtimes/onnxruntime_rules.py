@@ -67,6 +67,22 @@ def why_broken(node: ir.Node) -> str:
     return _weight_axis(site) or ""
 
 
+def why_not_weight_only(node: ir.Node) -> str:
+    """Return why a product with blocked weights did not become MatMulNBits."""
+    weight = qdq.dequantized(node.inputs[1])
+    assert weight is not None, "only for weight-only nodes"
+    if weight.path or qdq.attribute(node, "transB", 0):
+        return "the weight is transposed at run time: store it as [K, N]"
+    if len(qdq.readers(weight.node.outputs[0])) > 1:
+        return "another node reads the dequantized weight too"
+    block = int(qdq.attribute(weight.node, "block_size", 0))
+    if block < 16 or block & (block - 1):
+        return f"blocks of {block}: MatMulNBits takes powers of two from 16 on"
+    if int(qdq.attribute(weight.node, "axis", 1)) != 0:
+        return "the blocks lie along the outputs: they must lie along axis 0 of [K, N]"
+    return "ONNX Runtime runs it in float, for no reason known here"
+
+
 def _site(node: ir.Node, merged: bool) -> Site:
     activation, weight = (qdq.dequantized(value) for value in node.inputs[:2])
     assert activation is not None and weight is not None, "only for eligible nodes"

@@ -181,6 +181,13 @@ def not_eligible(node: ir.Node) -> str:
     return ""
 
 
+def is_weight_only(node: ir.Node) -> bool:
+    """Say whether a product reads float activations and a weight with scales per block."""
+    first, second = (dequantized(value) for value in node.inputs[:2])
+    blocked = second is not None and attribute(second.node, "block_size", 0) > 0
+    return first is None and second is not None and blocked and second.is_weight
+
+
 def upstream_constants(node: ir.Node) -> Iterator[str]:
     """Yield the names of the weights of a node: directly, or behind Q, DQ and pass-through ops."""
     for value in node.inputs[1:2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
 import torch
 from torch.utils import _pytree as pytree
@@ -75,6 +76,40 @@ def test_float_program_agrees_with_eager(name):
     for want, have in zip(expected, actual, strict=True):
         scale = want.abs().max()
         assert (want - have).abs().max() <= LARGEST_RELATIVE_DIFFERENCE * scale
+
+
+def test_four_bit_decoder_is_nearly_as_good(tmp_path):
+    needs("opt-docstrings")
+    sizes = {}
+    for preset in ("float", "int4-weights"):
+        path = tmp_path / f"{preset}.onnx"
+        request = Request(
+            "zoo:opt-docstrings",
+            preset=preset,
+            target="ort-weight-only",
+            output=path,
+            threads=1,
+            require_int8=100 if preset == "int4-weights" else None,
+        )
+        summary = compile_model(request, PluginHost()).as_json()
+        sizes[preset] = _bytes_of_products(path)
+    assert summary["int8"]["fired"] == 25
+    metrics = summary["metrics"]
+    assert metrics["deployed"]["perplexity"] <= 1.03 * metrics["eager"]["perplexity"]
+    assert sizes["int4-weights"] <= 0.2 * sizes["float"]
+
+
+def _bytes_of_products(path):
+    """Return what the weights of products take in a file, their scales and zero points included."""
+    model = onnx.load(path)
+    parts = {t.name: len(t.raw_data) for t in model.graph.initializer}
+    made_by = {o: n for n in model.graph.node for o in n.output}
+    read: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in ("MatMul", "Gemm"):
+            source = made_by.get(node.input[1])
+            read.update(source.input if source is not None else [node.input[1]])
+    return sum(parts.get(name, 0) for name in read)
 
 
 @every_model

@@ -1,0 +1,117 @@
+"""Pass `quantize-weights`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import fx
+
+from rewrite import (
+    Emitter,
+    Match,
+    Op,
+    Program,
+    Reject,
+    Rule,
+    RulePass,
+    UsageError,
+    Weight,
+    argument,
+    option,
+)
+from rewrite.quantization.blocks import quantize_blocks
+from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
+from rewrite.quantization.precision import matches
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class QuantizeWeights(RulePass):
+    """Store the weights of linear layers as 4- or 8-bit integers with a scale per block.
+
+    Activations stay float: the file shrinks, and reading weights, which is what a decoder of one
+    token at a time waits for, takes a fraction of the time. It needs no data.
+    """
+
+    name = "quantize-weights"
+    equivalence = "lossy"
+    after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
+    before = ("insert-quantizers",)
+
+    bits: Literal[4, 8] = option(4, help="Bits of a weight.")
+    block: int = option(
+        32, help="Inputs of one output that share a scale; a power of two.", low=16, high=1024
+    )
+    symmetric: bool = option(False, help="Zero point in the middle instead of one per block.")
+    search: bool = option(
+        True,
+        help="Try ranges down to half of each block's, and keep the one of least square error.",
+    )
+    skip: tuple[str, ...] = option(
+        (), help="Module paths, weight or node names that stay float; * matches anything."
+    )
+
+    def rules(self) -> list[Rule]:
+        """One rule."""
+        if self.block & (self.block - 1):
+            raise UsageError(f"blocks of {self.block}", hint="a power of two: 16, 32, 64, 128 …")
+        return [BlockedWeight(self)]
+
+
+class BlockedWeight(Rule):
+    """linear(x, W, b) = linear(x, s·(q − z), b), s and z per block of each row of W."""
+
+    pattern = Op(aten.linear.default, "linear", weight=Weight("weight"))
+    # A layer that was rewritten is a layer whose weight is computed: no miss worth a word.
+    report_misses = False
+
+    def __init__(self, options: QuantizeWeights) -> None:
+        self.options = options
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline weights that are no matrix, do not divide into blocks, or are left out."""
+        val = match["weight"].meta["val"]
+        if val.dim() != 2 or val.dtype != torch.float32:
+            return "its weight is no float32 matrix"
+        if any(matches(match.root, pattern) for pattern in self.options.skip):
+            return "left float on request"
+        if val.shape[1] % self.options.block:
+            return f"its {val.shape[1]} inputs do not divide into blocks of {self.options.block}"
+        return None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the layer with a dequantized weight."""
+        options, weight = self.options, match["weight"]
+        name = str(weight.target)
+        integers, scale, zero_point = quantize_blocks(
+            emit.tensor(weight).float(),
+            options.bits,
+            options.block,
+            symmetric=options.symmetric,
+            search=options.search,
+        )
+        recipe = ("blocks", options.bits, options.block, options.symmetric, options.search)
+        parts = {
+            "x": emit.weight(integers, source=f"{name}_int{options.bits}", recipe=recipe),
+            "scale": emit.weight(scale, source=f"{name}_scale", recipe=recipe),
+            "zero_point": emit.weight(zero_point, source=f"{name}_zero_point", recipe=recipe),
+        }
+        dequantized = emit.call(
+            DEQUANTIZE_BLOCKS,
+            like=match.root,
+            axis=1,
+            block=options.block,
+            bits=options.bits,
+            **parts,
+        )
+        return emit.call(
+            aten.linear.default,
+            like=match.root,
+            val=match.root.meta["val"],
+            input=argument(match.root, "input"),
+            weight=dequantized,
+            bias=argument(match.root, "bias"),
+        )

@@ -1,0 +1,104 @@
+"""Weights with a scale per block: the program, the file, and the kernel that ONNX Runtime chose."""
+
+import onnx
+import pytest
+import torch
+from rewrite_plugins.lay_out_linear import LayOutLinear
+from rewrite_plugins.lowerings import LOWERINGS
+from rewrite_plugins.quantize_weights import QuantizeWeights
+from torch import nn
+from torch.export import Dim
+
+from rewrite import UsageError
+from rewrite.lowering.lower import feeds, lower, save
+from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
+from rewrite.runtimes import get_runtime
+from rewrite.testing import check_declines, check_pass
+
+from .models import Call, captured, randn, run
+
+OPSET = 21
+KERNEL_ROUNDING = 0.02
+"""Relative: MatMulNBits rounds activations to 8 bits, half of 1/127 of the largest each."""
+
+
+def net(width: int = 64) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(width, 96), nn.GELU(), nn.Linear(96, 32, bias=False))
+
+
+def written(program, folder):
+    translations = {entry.overload: entry.translate for entry in LOWERINGS}
+    save(lower(program, OPSET, translations, {}).model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def restored_error(program, name, model):
+    call = next(
+        n
+        for n in program.graph.nodes
+        if n.target is DEQUANTIZE_BLOCKS and str(n.args[0].target).startswith(name)
+    )
+    parts = [program.weight(str(a.target)) for a in call.args[:3]]
+    found = DEQUANTIZE_BLOCKS(*parts, *call.args[3:])
+    weight = model.get_parameter(name).detach()
+    return float((found - weight).norm() / weight.norm())
+
+
+@pytest.mark.parametrize(("bits", "error"), [(4, 0.08), (8, 0.005)])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_every_layer_gets_blocks(bits, error, symmetric):
+    model = net()
+    pass_ = QuantizeWeights(bits=bits, symmetric=symmetric)
+    program = check_pass(pass_, model, (randn(3, 64),), rewrites=2)
+    assert restored_error(program, "0.weight", model) <= error
+    assert restored_error(program, "2.weight", model) <= error
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_onnx_runtime_multiplies_with_blocks(bits, symmetric, rank, tmp_path):
+    x = randn(3, 64) if rank == 2 else randn(2, 3, 64)
+    shapes = {"input": {0: Dim("batch", max=64)}}
+    program = captured(net(), x, dynamic=shapes)
+    quantized = run(program, QuantizeWeights(bits=bits, symmetric=symmetric), LayOutLinear())
+    path = written(quantized, tmp_path)
+    loaded = get_runtime("onnxruntime").load(path)
+    assert [(v.kernel, v.fired) for v in loaded.kernels()] == [("MatMulNBits", True)] * 2
+    (result,) = loaded.run(feeds(quantized, [x], quantized.signature.input_names)).values()
+    expected = quantized(x)
+    scale = float(expected.abs().max())
+    assert float((torch.from_numpy(result) - expected).abs().max()) <= KERNEL_ROUNDING * scale
+
+
+def test_four_bits_take_half_a_byte(tmp_path):
+    quantized = run(captured(net(), randn(3, 64)), QuantizeWeights(), LayOutLinear())
+    model = onnx.load(written(quantized, tmp_path))
+    packed = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.UINT4]
+    weights = [t for t in packed if "zero_point" not in t.name]
+    assert sum(len(t.raw_data) for t in weights) == (64 * 96 + 96 * 32) // 2
+
+
+def test_an_embedding_that_shares_the_weight_keeps_it():
+    torch.manual_seed(0)
+    model = Call(
+        lambda m, ids: m.head(m.embed(ids)), embed=nn.Embedding(7, 32), head=nn.Linear(32, 7)
+    )
+    model.head.weight = model.embed.weight
+    program = check_pass(QuantizeWeights(), model, (torch.tensor([[0, 3, 6]]),), rewrites=1)
+    assert "embedding(@embed.weight" in program.text()
+
+
+def test_declines():
+    x = (randn(3, 40),)
+    model = nn.Sequential(nn.Linear(40, 8))
+    reason = "its 40 inputs do not divide into blocks of 32"
+    check_declines(QuantizeWeights(), model, x, reason)
+    skip = QuantizeWeights(block=16, skip=("0",))
+    check_declines(skip, nn.Sequential(nn.Linear(32, 8)), (randn(3, 32),), "left float on request")
+
+
+def test_blocks_are_powers_of_two():
+    with pytest.raises(UsageError, match="blocks of 24"):
+        run(captured(net(), randn(3, 64)), QuantizeWeights(block=24))
