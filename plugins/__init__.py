@@ -50,10 +50,14 @@ def rewrite_targets() -> Iterator[Target]:
 @hookimpl
 def rewrite_calibrators() -> Iterator[type[Calibrator]]:
     """Yield the built-in calibrators."""
+    from rewrite_plugins.calibrators.auto import Auto
+    from rewrite_plugins.calibrators.entropy import Entropy
     from rewrite_plugins.calibrators.min_max import MinMax
+    from rewrite_plugins.calibrators.moving_average import MovingAverage
+    from rewrite_plugins.calibrators.mse import MeanSquaredError
     from rewrite_plugins.calibrators.percentile import Percentile
 
-    yield from (MinMax, Percentile)
+    yield from (MinMax, MovingAverage, Percentile, Entropy, MeanSquaredError, Auto)
 
 
 @hookimpl

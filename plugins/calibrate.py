@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from rewrite import Context, Outcome, Pass, Program, UsageError, option
+from rewrite import Calibrator, Context, Outcome, Pass, Program, UsageError, option
 from rewrite.errors import unknown
+from rewrite.options import option_values
+from rewrite.quantization.cache import CalibrationCache, program_digest
 from rewrite.quantization.freeze import freeze
-from rewrite.quantization.observe import observe
+from rewrite.quantization.observe import How, observe
+from rewrite.quantization.padding import find_padding
+from rewrite.quantization.spec import QuantSpec
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,19 @@ class Calibrate(Pass):
     percentile: float = option(
         99.99, help="Share of the values kept by the percentile method, in %.", low=50, high=100
     )
+    decay: float = option(
+        0.9, help="Weight of what was before in the moving average.", low=0, high=1
+    )
     batches: int | None = option(None, help="Use at most this many calibration batches.", low=1)
+    nan: Literal["refuse", "skip"] = option(
+        "refuse", help="What to do with a batch in which a tensor is NaN or infinite."
+    )
+    padding: Literal["ignore", "count"] = option(
+        "ignore", help="Whether tokens that a mask input hides are left out."
+    )
+    mask: str | None = option(
+        None, help="The mask input [batch, tokens], if it is not called `..._mask`."
+    )
 
     def run(self, program: Program, context: Context) -> Outcome:
         """Observe, then replace the marks."""
@@ -34,12 +53,40 @@ class Calibrate(Pass):
             raise UsageError("calibrate needs a target", hint="--target portable")
         if self.method not in context.calibrators:
             raise unknown("calibrator", self.method, context.calibrators)
-        calibrator = context.calibrators[self.method]
-        options = {"percentile": self.percentile} if self.method == "percentile" else {}
-        observed = observe(
-            program, context, make=lambda: calibrator(**options), batches=self.batches
-        )
+        padding, notes = None, []
+        if self.padding == "ignore":
+            padding, notes = find_padding(program, self.mask)
+        how = How(self.batches, self.nan, padding, self._cache(program, context))
+        observed = observe(program, context, self._maker(context.calibrators[self.method]), how)
         outcome = freeze(program, context.target, observed.bounds)
-        outcome.measures = {"batches": observed.batches, "tensors": len(observed.bounds)}
-        outcome.notes.extend(observed.notes)
+        outcome.measures = {
+            "batches": observed.batches,
+            "tensors": len(observed.bounds),
+            **observed.measures,
+        }
+        outcome.notes.extend([*notes, *observed.notes])
         return outcome
+
+    def _maker(self, calibrator: type[Calibrator]) -> Callable[[QuantSpec], Calibrator]:
+        """Return a function that gives a calibrator those of the options that it takes."""
+        taken = inspect.signature(calibrator).parameters
+        options = {name.replace("-", "_"): v for name, v in option_values(self).items()}
+
+        def make(spec: QuantSpec) -> Calibrator:
+            offered: dict[str, Any] = {**options, "spec": spec}
+            return calibrator(**{name: v for name, v in offered.items() if name in taken})
+
+        return make
+
+    def _cache(self, program: Program, context: Context) -> CalibrationCache | None:
+        if context.calibration_cache is None:
+            return None
+        options = {k: v for k, v in option_values(self).items() if k != "method"}
+        fingerprint = {
+            "program": program_digest(program),
+            "target": repr(context.target),
+            "method": self.method,
+            "options": ", ".join(f"{k}={v}" for k, v in options.items()),
+            "data": context.calibration_identity,
+        }
+        return CalibrationCache(context.calibration_cache, fingerprint)

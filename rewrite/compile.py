@@ -29,7 +29,7 @@ from rewrite.passes import Context, Pass
 from rewrite.pipeline import order_passes, run_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
-from rewrite.quantization.observe import check_batch
+from rewrite.quantization.batches import check_batch
 from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Result, peak_rss_mb
 from rewrite.talk import Talk
 from rewrite.target import Target

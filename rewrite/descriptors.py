@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rewrite.program import Program
 
 Run = Callable[..., Any]
+State = dict[str, Any]
+"""What a calibrator has learnt: tensors and numbers by name."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,37 @@ class Lowering:
 
 
 class Calibrator(ABC):
-    """Estimates the range of one activation from batches, without keeping them."""
+    """Estimates the range of one activation from batches, without keeping them.
+
+    A constructor takes nothing, or by name any of: `spec`, how the tensor will be quantized, and
+    the options of the pass `calibrate`, such as `percentile`.
+    """
 
     name: ClassVar[str]
 
     @abstractmethod
     def observe(self, values: torch.Tensor) -> None:
-        """Take one batch of finite float values, of any shape."""
+        """Take one batch of finite float values, of any shape, on any device."""
 
     @abstractmethod
     def bounds(self) -> tuple[float, float]:
         """Return the (low, high) range to represent."""
+
+    def candidates(self) -> dict[str, tuple[float, float]]:
+        """Return ranges by name; the one with the least error behind the tensor is taken."""
+        return {self.name: self.bounds()}
+
+    def state(self) -> State:
+        """Return a copy of what was learnt so far; what a calibration cache keeps."""
+        raise NotImplementedError
+
+    def load_state(self, state: State) -> None:
+        """Go on from what `state` returned, bit for bit."""
+        raise NotImplementedError
+
+    def merge(self, other: Calibrator) -> None:
+        """Add what another of the same class has seen, as if its batches came after one's own."""
+        raise NotImplementedError
 
 
 class PassObserver:

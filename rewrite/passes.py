@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import fx
@@ -66,6 +67,10 @@ class Context:
     target: Target | None = None
     calibration: Callable[[], Iterable[Any]] | None = None
     """Return a fresh iterable of inputs, each a tuple or a dict as the model file's `inputs()`."""
+    calibration_identity: str = ""
+    """What tells these calibration data from others, as far as anyone knows."""
+    calibration_cache: Path | None = None
+    """Where calibration keeps what it has learnt, to go on from when it was stopped."""
     device: str = "cpu"
     seed: int = 0
     progress: Callable[[str, int, int | None], None] = lambda label, done, total: None

@@ -16,7 +16,7 @@ import rewrite_plugins
 from rewrite import Pass, pytest_plugin
 from rewrite.cli import main
 from rewrite.options import describe_options
-from rewrite.quantization import freeze, observe, placement
+from rewrite.quantization import batches, cache, freeze, observe, padding, placement
 
 PAGES = Path(__file__).parents[1] / "docs" / "passes"
 PASSES = {p.name: p for p in rewrite_plugins.rewrite_passes()}
@@ -28,7 +28,10 @@ SECTIONS = (
     "Example",
     "Sources",
 )
-ELSEWHERE = {"insert-quantizers": (placement,), "calibrate": (freeze, observe)}
+ELSEWHERE = {
+    "insert-quantizers": (placement,),
+    "calibrate": (batches, cache, freeze, observe, padding),
+}
 """Modules that give reasons for a pass, beside its own."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from rewrite import Calibrator
+from rewrite.descriptors import State
 
 
 class MinMax(Calibrator):
@@ -25,3 +26,16 @@ class MinMax(Calibrator):
     def bounds(self) -> tuple[float, float]:
         """Return the range seen."""
         return self.low, self.high
+
+    def state(self) -> State:
+        """Return the range."""
+        return {"low": self.low, "high": self.high}
+
+    def load_state(self, state: State) -> None:
+        """Go on from a range."""
+        self.low, self.high = float(state["low"]), float(state["high"])
+
+    def merge(self, other: Calibrator) -> None:
+        """Widen the range by another one; the order does not matter."""
+        assert isinstance(other, MinMax)
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)

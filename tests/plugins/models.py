@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rewrite_plugins.calibrators.min_max import MinMax
-from rewrite_plugins.calibrators.percentile import Percentile
+from rewrite_plugins import rewrite_calibrators
 from torch import nn
 
 from rewrite import Context, Outcome, Pass, Program, Target, capture
@@ -17,7 +16,7 @@ from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
 
 GOLDEN = Path(__file__).parent / "golden"
-CALIBRATORS = {"min-max": MinMax, "percentile": Percentile}
+CALIBRATORS = {calibrator.name: calibrator for calibrator in rewrite_calibrators()}
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -78,7 +78,7 @@ def test_percentile_is_that_of_all_values_to_a_bin():
     assert scale * 255 < 0.9 * (seen.max() - seen.min())
 
 
-@pytest.mark.parametrize("method", ["min-max", "percentile"])
+@pytest.mark.parametrize("method", ["min-max", "percentile", "entropy", "mse"])
 def test_one_batch_or_many_give_the_same_scales(method):
     shapes = {"input": {0: Dim("batch", min=1, max=128)}}
     program = marked(conv(), X, dynamic=shapes)

@@ -5,13 +5,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rewrite_plugins.calibrators.auto import Auto
+from rewrite_plugins.calibrators.entropy import Entropy
 from rewrite_plugins.calibrators.min_max import MinMax
+from rewrite_plugins.calibrators.moving_average import MovingAverage
+from rewrite_plugins.calibrators.mse import MeanSquaredError
 from rewrite_plugins.calibrators.percentile import Percentile
+
+from rewrite.quantization.spec import QuantSpec
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 BINS = 4096
 FLOAT32 = 1e-6
 """Values are counted in float32: one at the edge of a bin may fall into the next."""
+
+METHODS = [MinMax, MovingAverage, Percentile, Entropy, MeanSquaredError, Auto]
+ORDERLESS = [MinMax, Percentile, Entropy, MeanSquaredError]
+SPECS = {
+    "byte": QuantSpec("byte"),
+    "signed": QuantSpec("signed", "int8", -127, 127, symmetric=True),
+    "nibble": QuantSpec("nibble", "uint8", 0, 15),
+}
 
 BATCHES = st.lists(
     st.tuples(st.integers(0, 2**20), st.integers(1, 400), st.floats(1e-6, 1e6), st.floats(-3, 3)),
@@ -67,19 +81,20 @@ def test_a_percentile_of_100_is_min_max_to_a_bin(batches):
     assert high == pytest.approx(float(seen.max()), abs=width)
 
 
-@pytest.mark.parametrize("make", [MinMax, Percentile])
+@pytest.mark.parametrize("make", ORDERLESS)
 def test_the_order_of_batches_does_not_matter(make):
     batches = draw([(seed, 100, 10.0**seed, 0.5) for seed in range(4)])
     assert feed(make(), batches) == feed(make(), batches[::-1])
 
 
-def test_memory_does_not_grow_with_the_data():
-    calibrator = Percentile()
+@pytest.mark.parametrize("make", METHODS)
+def test_memory_does_not_grow_with_the_data(make):
+    calibrator = make()
+    sizes = set()
     for seed in range(20):
         calibrator.observe(torch.randn(1000, generator=torch.Generator().manual_seed(seed)) * seed)
-        assert calibrator.counts.shape == (BINS,)
-    assert float(calibrator.counts.sum()) == 19 * 1000
-    assert set(vars(calibrator)) == {"share", "limit", "counts", "low", "high"}
+        sizes.add(sum(v.numel() if torch.is_tensor(v) else 1 for v in calibrator.state().values()))
+    assert len(sizes) == 1 and sizes.pop() < BINS + 20
 
 
 def test_outliers_are_cut():
@@ -89,11 +104,12 @@ def test_outliers_are_cut():
     assert high < 1.5
 
 
+@pytest.mark.parametrize("make", METHODS)
 @pytest.mark.parametrize("value", [0.0, 3.0, -3.0])
-def test_a_constant(value):
-    for make in (MinMax, Percentile):
-        low, high = feed(make(), [torch.full((10,), value)])
-        assert low <= value <= high
+def test_a_constant(value, make):
+    low, high = feed(make(), [torch.full((10,), value)])
+    assert min(low, 0) <= value <= max(high, 0)
+    if make in (MinMax, Percentile):
         assert max(abs(low - value), abs(high - value)) <= 2 * 4 * abs(value) / BINS
 
 
@@ -103,3 +119,139 @@ def test_all_negative_and_all_positive():
     assert 1 <= low < 1.05 and 1.95 < high <= 2
     low, high = feed(Percentile(99.0), [-positive])
     assert -2 <= low < -1.95 and -1.05 < high <= -1
+
+
+@pytest.mark.parametrize("make", METHODS)
+def test_all_negative_ranges_hold_the_values(make):
+    values = -torch.rand(1000, generator=torch.Generator().manual_seed(0)) - 1
+    low, high = feed(make(), [values])
+    assert float(values.min()) <= low < -1.9 and high <= 0
+
+
+@pytest.mark.parametrize("make", METHODS)
+@SETTINGS
+@given(batches=BATCHES)
+def test_a_range_never_exceeds_what_was_seen(make, batches):
+    low, high = feed(make(), draw(batches))
+    seen = torch.cat(draw(batches))
+    slack = 1e-12 * float(seen.abs().max())
+    assert min(float(seen.min()), 0.0) - slack <= min(low, 0.0)
+    assert max(high, 0.0) <= max(float(seen.max()), 0.0) + slack
+
+
+@pytest.mark.parametrize("make", METHODS)
+@SETTINGS
+@given(batches=BATCHES, at=st.integers(0, 5))
+def test_stopped_and_resumed_is_bit_equal(make, batches, at):
+    values = draw(batches)
+    first, second = make(), make()
+    for batch in values[:at]:
+        first.observe(batch)
+    second.load_state(first.state())
+    for batch in values[at:]:
+        second.observe(batch)
+    assert second.bounds() == feed(make(), values)
+
+
+@pytest.mark.parametrize("make", METHODS)
+@SETTINGS
+@given(a=BATCHES, b=BATCHES, c=BATCHES)
+def test_merging_is_associative(make, a, b, c):
+    parts = [make() for _ in range(3)]
+    for part, batches in zip(parts, (a, b, c), strict=True):
+        feed(part, draw(batches))
+    left, right, tail = make(), make(), make()
+    left.merge(parts[0])
+    left.merge(parts[1])
+    left.merge(parts[2])
+    tail.merge(parts[1])
+    tail.merge(parts[2])
+    right.merge(parts[0])
+    right.merge(tail)
+    for one, two in zip(left.state().values(), right.state().values(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9 * (1 + largest(a, b, c)))
+
+
+def largest(*several) -> float:
+    return max(float(torch.cat(draw(batches)).abs().max()) for batches in several)
+
+
+@SETTINGS
+@given(a=BATCHES, b=BATCHES)
+def test_averages_merge_as_if_the_batches_came_one_after_another(a, b):
+    one, two = MovingAverage(), MovingAverage()
+    feed(one, draw(a))
+    feed(two, draw(b))
+    one.merge(two)
+    expected = feed(MovingAverage(), [*draw(a), *draw(b)])
+    assert one.bounds() == pytest.approx(expected, rel=1e-9, abs=1e-9 * largest(a, b))
+
+
+def test_the_moving_average_by_hand():
+    batches = [torch.tensor([-1.0, 1.0]), torch.tensor([-2.0, 5.0]), torch.tensor([0.0, 3.0])]
+    low, high = feed(MovingAverage(decay=0.5), batches)
+    assert (low, high) == ((-1 * 0.25 - 2 * 0.25), (1 * 0.25 + 5 * 0.25 + 3 * 0.5))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_least_squares_is_near_the_best_of_a_fine_search(name):
+    values = torch.randn(50_000, generator=torch.Generator().manual_seed(0))
+    calibrator = MeanSquaredError(SPECS[name])
+    low, high = feed(calibrator, [values])
+    shares = torch.linspace(0.2, 1, 400).double()
+    tried = true_errors(values, shares * float(values.min()), shares * float(values.max()), name)
+    (found,) = true_errors(values, torch.tensor([low]), torch.tensor([high]), name)
+    assert found <= 1.01 * min(tried)
+    assert high - low < 0.95 * float(values.max() - values.min())
+
+
+def true_errors(values, low, high, name) -> list[float]:
+    spec = SPECS[name]
+    errors = []
+    for scale, zero in zip(*spec.parameters(low, high), strict=True):
+        integers = ((values / scale).round() + zero.float()).clamp(spec.qmin, spec.qmax)
+        errors.append(float((((integers - zero.float()) * scale - values) ** 2).mean()))
+    return errors
+
+
+def test_least_squares_clips_more_with_fewer_levels():
+    values = torch.randn(50_000, generator=torch.Generator().manual_seed(0))
+    (_, byte), (_, nibble) = (
+        feed(MeanSquaredError(SPECS[name]), [values]) for name in ("byte", "nibble")
+    )
+    assert nibble < 0.8 * byte
+
+
+def test_entropy_cuts_a_long_tail_and_keeps_an_even_range():
+    generator = torch.Generator().manual_seed(0)
+    even = torch.rand(100_000, generator=generator) * 2 - 1
+    low, high = feed(Entropy(), [even])
+    assert low == pytest.approx(-1, abs=0.02) and high == pytest.approx(1, abs=0.02)
+    tail = torch.randn(100_000, generator=generator)
+    tail[0] = 30.0
+    _, high = feed(Entropy(), [tail])
+    assert 2 < high < 8
+
+
+def test_entropy_by_hand():
+    """Two levels for the bins 1, 1, 2, 0 and four more: the first threshold keeps the most."""
+    from rewrite_plugins.calibrators.entropy import _divergence, _quantize
+
+    counts = np.array([4.0, 2.0, 0.0, 6.0])
+    assert _quantize(counts, 2).tolist() == [3.0, 3.0, 0.0, 6.0]
+    p, q = np.array([4, 2, 6]) / 12, np.array([3, 3, 6]) / 12
+    expected = float((p * np.log(p / q)).sum())
+    assert _divergence(counts, 4, 2) == pytest.approx(expected, rel=1e-3)
+
+
+def test_auto_offers_what_the_others_give():
+    batches = draw([(1, 300, 2.0, 0.5), (2, 300, 3.0, -0.5)])
+    offered = Auto(SPECS["byte"])
+    feed(offered, batches)
+    assert offered.candidates() == {
+        "min-max": feed(MinMax(), batches),
+        "moving-average": feed(MovingAverage(), batches),
+        "percentile": feed(Percentile(), batches),
+        "entropy": feed(Entropy(SPECS["byte"]), batches),
+        "mse": feed(MeanSquaredError(SPECS["byte"]), batches),
+    }
