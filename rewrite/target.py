@@ -10,7 +10,7 @@ from typing import Any
 
 from rewrite.quantization.spec import QuantSpec
 
-MODES = ("always", "join", "share", "skip")
+MODES = ("always", "join", "share", "follow", "skip")
 AVOIDABLE = ("size-moved-to-conv", "float-relu-behind-product", "product-read-twice")
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 
@@ -25,8 +25,8 @@ class OpRule:
     """Spec name of the result; None leaves it float."""
     mode: str = "always"
     """`always`; `join`: only between tensors that are quantized already; `share`: a layout
-    operator whose result has its input's scale; `skip`: an addition behind a layer, of which only
-    the other side is quantized."""
+    operator whose result has its input's scale where a kernel follows, `follow`: everywhere;
+    `skip`: an addition behind a layer, of which only the other side is quantized."""
     least_channels: int = 0
     """Layers with fewer input or output channels stay float."""
 
@@ -102,10 +102,9 @@ class Target:
         return resolve(self, known)
 
     @property
-    def runs_here(self) -> bool:
-        """Whether this machine is one that the file is for, with a runtime that can be asked."""
-        fits = not self.machines or platform.machine().lower() in self.machines
-        return fits and bool(self.runtimes)
+    def fits_here(self) -> bool:
+        """Whether the file is for processors like this machine's."""
+        return not self.machines or platform.machine().lower() in self.machines
 
     def spec(self, name: str) -> QuantSpec:
         """Return a quantization spec by name, `NAME@BITS` for one of other bits."""

@@ -60,19 +60,36 @@ class _Planner:
         self.target = target
         self.stays_float = stays_float
         self.result = Plan()
+        self.ends = self._first_and_last() if target.ends else ()
         self.leads_to_kernel = self._leads_to_kernel()
 
     def plan(self) -> Plan:
+        self._quantize_inputs()
         for node in self.program.graph.nodes:
             rule = self.target.ops.get(kind(node))
             if rule is None:
                 if kind(node) in _REPORTED:
                     self._reject(node, f"target '{self.target.name}' has no rule for it")
                 continue
-            {"always": self._always, "join": self._join, "share": self._share}[rule.mode](
-                node, rule
-            )
+            self._apply(node, rule)
         return self.result
+
+    def _apply(self, node: fx.Node, rule: OpRule) -> None:
+        if rule.mode == "always":
+            self._always(node, rule)
+        elif rule.mode == "join":
+            self._join(node, rule)
+        elif rule.mode == "skip":
+            self._skip(node, rule)
+        elif rule.mode == "follow" or self.leads_to_kernel[node]:
+            self._share(node)
+
+    def _quantize_inputs(self) -> None:
+        if self.target.inputs is None:
+            return
+        for node in self.program.inputs():
+            if _is_float32(node) and node.users:
+                self.result.stored[node] = (self.target.inputs, node.name)
 
     def _always(self, node: fx.Node, rule: OpRule) -> None:
         reason = self._obstacle(node, rule)
@@ -81,8 +98,7 @@ class _Planner:
             return
         bound = arguments(node)
         for name, spec in rule.inputs.items():
-            source = bound.get(name)
-            if isinstance(source, fx.Node):
+            for source in _values(bound.get(name)):
                 self._edge(node, source, spec)
         if rule.output:
             carrier = self._carrier(node)
@@ -99,9 +115,24 @@ class _Planner:
             carrier = self._carrier(node)
             self.result.stored.setdefault(carrier, (rule.output, carrier.name))
 
-    def _share(self, node: fx.Node, rule: OpRule) -> None:
+    def _skip(self, node: fx.Node, rule: OpRule) -> None:
+        """Quantize what is added to a layer's result, so that both become one kernel."""
+        bound = arguments(node)
+        sides = {name: s for name in rule.inputs for s in _values(bound.get(name))}
+        plain = all(not is_weight(s) and _is_float32(s) for s in sides.values())
+        if self.stays_float(node) or len(sides) < len(rule.inputs) or not plain:
+            return
+        branches = [n for n, s in sides.items() if self._is_layer(s) and len(s.users) == 1]
+        if not branches:
+            return
+        # Where both sides are layers, the first one goes on in float: `out += downsample(x)`.
+        for name, source in sides.items():
+            if name != branches[0]:
+                self._edge(node, source, rule.inputs[name])
+
+    def _share(self, node: fx.Node) -> None:
         source = node.all_input_nodes[0] if node.all_input_nodes else None
-        if source in self.result.stored and self.leads_to_kernel[node]:
+        if source in self.result.stored:
             self.result.stored.setdefault(node, self.result.stored[source])
 
     def _edge(self, node: fx.Node, source: fx.Node, spec: str) -> None:
@@ -109,6 +140,8 @@ class _Planner:
             return
         if not is_weight(source):
             spec = self.target.producers.get(kind(source), spec)
+        if node in self.ends:
+            spec = self.target.ends.get(spec, spec)
         stored = self.result.stored.get(source)
         if stored is None or stored[0] != spec:
             self.result.edges.append(Edge(node, source, spec))
@@ -127,19 +160,26 @@ class _Planner:
             return "left float on request"
         bound = arguments(node)
         for name, spec in rule.inputs.items():
-            value = bound.get(name)
-            if value is None:
-                continue
-            if not isinstance(value, fx.Node):
-                return f"its {name} is a literal"
-            val = value.meta.get("val")
+            reason = self._obstacle_at(node, name, bound.get(name), spec)
+            if reason:
+                return reason
+        return _too_narrow(bound.get("weight"), rule.least_channels)
+
+    def _obstacle_at(self, node: fx.Node, name: str, value: Any, spec: str) -> str:
+        if value is None:
+            return ""
+        values = _values(value)
+        if not values:
+            return f"its {name} is a literal"
+        for each in values:
+            val = each.meta.get("val")
             if not isinstance(val, torch.Tensor) or val.dtype != torch.float32:
                 return f"its {name} is {getattr(val, 'dtype', 'no tensor')}, not float32"
-            if self.target.spec(spec).per_channel and not is_weight(value):
+            if self.target.spec(spec).per_channel and not is_weight(each):
                 return f"its {name} is computed at run time, so it has no fixed scale per channel"
             if kind(node) == "matmul" and val.dim() < 2:
                 return f"its {name} is a vector"
-            if kind(node) == "matmul" and name == "self" and is_weight(value):
+            if kind(node) == "matmul" and name == "self" and is_weight(each):
                 return "its first factor is a weight, which int8 kernels take second"
         return ""
 
@@ -152,6 +192,15 @@ class _Planner:
         for node in reversed(self.program.graph.nodes):
             leads[node] = any(self._is_kernel(u) or self._passes_on(u, leads) for u in node.users)
         return leads
+
+    def _first_and_last(self) -> tuple[fx.Node, ...]:
+        layers = [n for n in self.program.graph.nodes if self._is_layer(n)]
+        return (layers[0], layers[-1]) if layers else ()
+
+    def _is_layer(self, node: fx.Node) -> bool:
+        """Tell whether a call is a layer with a weight that gets quantized."""
+        rule = self.target.ops.get(kind(node))
+        return rule is not None and "weight" in rule.inputs and self._is_kernel(node)
 
     def _is_kernel(self, node: fx.Node) -> bool:
         rule = self.target.ops.get(kind(node))
@@ -166,6 +215,22 @@ class _Planner:
 def _is_float32(node: fx.Node) -> bool:
     val = node.meta.get("val")
     return isinstance(val, torch.Tensor) and val.dtype == torch.float32
+
+
+def _values(value: Any) -> list[fx.Node]:
+    """Return the tensors of one argument: itself, or a list's."""
+    given = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in given if isinstance(each, fx.Node)]
+
+
+def _too_narrow(weight: Any, least: int) -> str:
+    """Say that a layer has fewer channels, in or out, than a target's kernels take."""
+    if not least or not isinstance(weight, fx.Node):
+        return ""
+    outside, inside = weight.meta["val"].shape[:2]
+    if min(outside, inside) >= least:
+        return ""
+    return f"it has {inside} channels in and {outside} out: int8 kernels take {least} or more"
 
 
 def _cuts_at_zero(node: fx.Node) -> bool:

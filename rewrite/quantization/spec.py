@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,12 @@ class QuantSpec:
     """A fixed scale, for tensors whose range is known beforehand (softmax)."""
     zero_point: int = 0
     """Zero point that goes with a fixed scale."""
+    power_of_two: bool = False
+    """Scales are powers of two, the next one up, so that nothing clips that did not."""
+    least_range: float = 0.0
+    """Ranges narrower than this are widened to it."""
+    fixed_bits: bool = False
+    """The number of bits stays as it is where a pass asks for another."""
 
     def with_bits(self, bits: int) -> QuantSpec:
         """Return the spec of fewer or more bits, over the same range where that is fixed.
@@ -55,6 +62,8 @@ class QuantSpec:
         """
         if bits not in BITS:
             raise UsageError(f"there is no quantizer of {bits} bits", hint="use 2 to 8, or 16")
+        if self.fixed_bits:
+            return self
         signed = self.dtype.startswith("int")
         half = 2 ** (bits - 1)
         is_narrow = signed and self.qmin == -self.qmax
@@ -96,6 +105,9 @@ class QuantSpec:
         low, high = data.get("range", (info.min, info.max))
         if not info.min <= low < high <= info.max:
             raise UsageError(f"range [{low}, {high}] does not fit {dtype}", where=source)
+        scale, power_of_two = data.get("scale"), bool(data.get("power-of-two", False))
+        if power_of_two and scale is not None and math.frexp(scale)[0] != 0.5:
+            raise UsageError(f"the scale {scale} of [spec.{name}] is no power of two", where=source)
         return cls(
             name=name,
             dtype=dtype,
@@ -103,8 +115,11 @@ class QuantSpec:
             qmax=high,
             symmetric=bool(data.get("symmetric", False)),
             per_channel=bool(data.get("per-channel", False)),
-            scale=data.get("scale"),
+            scale=scale,
             zero_point=data.get("zero-point", 0),
+            power_of_two=power_of_two,
+            least_range=float(data.get("least-range", 0.0)),
+            fixed_bits=bool(data.get("fixed-bits", False)),
         )
 
     def parameters(
@@ -118,15 +133,26 @@ class QuantSpec:
         """
         low = torch.minimum(low.double(), torch.zeros(()).double())
         high = torch.maximum(high.double(), torch.zeros(()).double())
+        high = torch.maximum(high, low + self.least_range)
         middle = 0 if self.qmin < 0 else (self.qmin + self.qmax + 1) // 2
         if self.symmetric:
             steps = torch.tensor(float(min(self.qmax - middle, middle - self.qmin)))
-            scale = torch.maximum(high, -low) / steps
+            scale = self._step(torch.maximum(high, -low) / steps)
             zero_point = torch.full_like(scale, float(middle))
         else:
-            scale = (high - low) / (self.qmax - self.qmin)
+            scale = self._step((high - low) / (self.qmax - self.qmin))
             safe = torch.where(scale > 0, scale, torch.ones_like(scale))
             zero_point = (self.qmin - low / safe).round().clamp(self.qmin, self.qmax)
         scale = torch.where(scale > 0, scale, torch.ones_like(scale)).float()
         scale = scale.clamp(min=MIN_SCALE)
         return scale, zero_point.to(self.torch_dtype)
+
+    def _step(self, scale: torch.Tensor) -> torch.Tensor:
+        """Return a scale that the spec allows and that is no smaller; 0 stays 0."""
+        if not self.power_of_two:
+            return scale
+        # s = m·2^e with m in [0.5, 1), so the next power of two is 2^(e-1) for m = 0.5, else 2^e.
+        mantissa, exponent = torch.frexp(scale)
+        return torch.where(
+            mantissa == 0, scale, torch.ldexp((mantissa > 0.5) * 0.5 + 0.5, exponent)
+        )

@@ -35,8 +35,11 @@ def kinds_of(model: nn.Module, *inputs: torch.Tensor) -> list[str]:
         (nn.AdaptiveAvgPool2d(1), "global-average-pool"),
         (nn.PixelShuffle(2), "layout"),
         (nn.Flatten(), "layout"),
-        (nn.GELU(), ""),
-        (nn.LayerNorm(4), ""),
+        (nn.GELU(), "gelu"),
+        (nn.Tanh(), "tanh"),
+        (nn.Hardswish(), "hard-swish"),
+        (nn.LayerNorm(4), "layer-norm"),
+        (nn.GroupNorm(2, 4), ""),
     ],
 )
 def test_kinds_of_layers(model, expected):

@@ -18,6 +18,8 @@ SPECS = {
     "symmetric-int8": {"dtype": "int8", "symmetric": True},
     "symmetric-uint8": {"dtype": "uint8", "symmetric": True},
     "narrow-int8": {"dtype": "int8", "range": [-127, 127], "symmetric": True},
+    "power-of-two": {"dtype": "int8", "symmetric": True, "power-of-two": True},
+    "least-range": {"dtype": "uint8", "least-range": 1e-4},
     "four-bit": {"dtype": "int8", "range": [-8, 7]},
 }
 RANGES = st.tuples(
@@ -80,13 +82,40 @@ def test_symmetric_zero_points_are_in_the_middle(name, zero_point):
     assert parameters(name, -1.0, 3.0) == (pytest.approx(3 / 127), zero_point)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", SPECS.keys() - {"least-range"})
 def test_nothing_but_zeros_has_scale_one(name):
     assert parameters(name, 0.0, 0.0)[0] == 1.0
 
 
 def test_denormal_ranges_get_the_smallest_normal_scale():
     assert parameters("uint8", 0.0, 1e-42) == (MIN_SCALE, 0)
+
+
+@SETTINGS
+@given(bounds=RANGES)
+def test_powers_of_two_are_the_next_ones_up(bounds):
+    scale, zero_point = parameters("power-of-two", *bounds)
+    exact, _ = parameters("symmetric-int8", *bounds)
+    assert (math.frexp(scale)[0], zero_point) == (0.5, 0)
+    assert exact * (1 - ROUNDING) <= scale
+    if 2 * MIN_SCALE < exact < 2.0**120:
+        assert scale < 2 * exact * (1 + ROUNDING)
+
+
+@pytest.mark.parametrize(("high", "scale"), [(127.0, 1.0), (128.0, 2.0), (100.0, 1.0), (63.5, 0.5)])
+def test_a_power_of_two_that_fits_is_kept(high, scale):
+    assert parameters("power-of-two", 0.0, high) == (scale, 0)
+
+
+def test_narrow_ranges_are_widened():
+    assert parameters("least-range", 0.0, 0.0) == (pytest.approx(1e-4 / 255), 0)
+    assert parameters("least-range", -2e-5, 1e-5) == (pytest.approx(1e-4 / 255), 51)
+    assert parameters("least-range", -1.0, 1.0)[0] == pytest.approx(2 / 255)
+
+
+def test_bits_that_are_fixed_stay():
+    fixed = QuantSpec.from_data("a", {"dtype": "int8", "fixed-bits": True}, "test")
+    assert fixed.with_bits(4) is fixed
 
 
 def test_channels_are_independent():
@@ -104,6 +133,7 @@ def test_channels_are_independent():
         ({"range": [0, 256]}, r"range \[0, 256\] does not fit uint8"),
         ({"range": [5, 5]}, "does not fit"),
         ({"symetric": True}, "symmetric"),
+        ({"power-of-two": True, "scale": 0.01}, "no power of two"),
     ],
 )
 def test_mistakes_in_a_table_are_named(data, message):
