@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from torch.utils import _pytree as pytree
 from rewrite.descriptors import Lowering
 from rewrite.equivalence import Inputs, difference
 from rewrite.errors import CheckError, UsageError
+from rewrite.lint import Violation
+from rewrite.lint.hold import hold_to_rules
 from rewrite.lowering.agreement import Agreement, end_to_end, layer_by_layer, require
 from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
 from rewrite.program import Program
@@ -61,6 +63,8 @@ class Artifact:
     latency: dict[str, float | None] = field(
         default_factory=lambda: {"float": None, "deployed": None}
     )
+    violations: list[Violation] = field(default_factory=list)
+    """Where it breaks the written rules of its target, if that cannot run here."""
     size: int = 0
     loaded: LoadedModel | None = None
     lowered: Lowered | None = None
@@ -72,6 +76,7 @@ class Artifact:
             "bytes": self.size,
             "opset": self.opset,
             "ops": self.ops,
+            "violations": [asdict(violation) for violation in self.violations],
         }
 
     @property
@@ -171,7 +176,8 @@ def build_artifact(
     save(lowered.model, path)
     artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=_bytes(path))
     program.forget_unrounded()
-    for name in target.runtimes:
+    artifact.violations = hold_to_rules(path, target, request.checks, talk)
+    for name in target.runtimes if target.fits_here else ():
         runtime = get_runtime(name)
         if not runtime.available():
             talk.warn(f"{name} is not installed: the file was not run on it")
@@ -188,10 +194,18 @@ def build_artifact(
         if artifact.first is None:
             raise CheckError(
                 f"--require-int8: the file ran on no runtime of target '{target.name}'",
-                hint=f"install one of: {', '.join(target.runtimes)}",
+                hint=_where_to_run(target),
             )
         require_int8(artifact.first.kernels, request.require_int8)
     return artifact
+
+
+def _where_to_run(target: Target) -> str:
+    if not target.runtimes:
+        return f"nothing runs files for '{target.name}' here: leave the option out"
+    if not target.fits_here:
+        return f"compile on one of: {', '.join(target.machines)}"
+    return f"install one of: {', '.join(target.runtimes)}"
 
 
 def _problem(

@@ -1,4 +1,4 @@
-"""Checking a file that was written before: does it still do the model's job on this machine?"""
+"""Checking a file that was written before: does it do the model's job, does it suit a target?"""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from rewrite.compile import check_batches
 from rewrite.descriptors import Model
 from rewrite.equivalence import Difference, Inputs, difference
 from rewrite.errors import CheckError, UsageError, first_line
+from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
 from rewrite.lowering.lower import METADATA_PREFIX
 from rewrite.model_file import make_model
 from rewrite.program import Program
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, runtimes
 from rewrite.talk import Talk
+from rewrite.target import Target
 
 LOWEST_QUANTIZED_SQNR = 10.0
 """Of a quantized file against the eager model, in dB: the passes' own loss is part of it."""
@@ -80,6 +82,36 @@ class FileCheck:
         return None
 
 
+@dataclass
+class RuleCheck:
+    """Where a file breaks the written rules of a target."""
+
+    path: Path
+    target: Target
+    rules: list[Rule]
+    violations: list[Violation]
+
+    @property
+    def failure(self) -> CheckError | None:
+        """Why the file does not pass, None if it does."""
+        if not self.violations:
+            return None
+        return broken_rules(self.path, self.target, self.violations)
+
+
+def check_rules(path: Path, target: Target) -> RuleCheck:
+    """Hold a file to the written rules of a target; nothing runs.
+
+    Raises:
+        UsageError: for a file that is missing or no ONNX, or a target without rules.
+    """
+    if not target.rules:
+        raise UsageError(
+            f"target '{target.name}' names no rules", where=target.source, hint="rewrite targets"
+        )
+    return RuleCheck(path, target, rules_of(target), lint(path, target))
+
+
 def check_file(
     path: Path, description: Model, talk: Talk, *, floor: float | None = None, threads: int = 0
 ) -> FileCheck:
@@ -96,7 +128,7 @@ def check_file(
         UsageError: for a file that is missing or no ONNX.
         CheckError: when no runtime can run it, or inputs and outputs are not the model's.
     """
-    quantized, metadata = _read(path)
+    quantized, metadata = read_file(path)
     chosen = LOWEST_QUANTIZED_SQNR if quantized else LOWEST_FLOAT_SQNR
     result = FileCheck(path, quantized, chosen if floor is None else floor, metadata)
     talk.step(f"capture {description.name}")
@@ -116,7 +148,12 @@ def check_file(
     return result
 
 
-def _read(path: Path) -> tuple[bool, dict[str, Any]]:
+def read_file(path: Path) -> tuple[bool, dict[str, Any]]:
+    """Return whether an ONNX file is quantized, and what was stored in it when it was written.
+
+    Raises:
+        UsageError: for a file that is missing or no ONNX.
+    """
     if not path.is_file():
         raise UsageError(f"there is no file '{path}'", hint="write one: rewrite MODEL -o OUT.onnx")
     try:

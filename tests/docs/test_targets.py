@@ -6,6 +6,7 @@ import re
 import pytest
 
 from rewrite import target, target_file
+from rewrite.lint import RULES
 from rewrite.plugin_host import PluginHost
 from rewrite.quantization import kinds
 from rewrite.quantization.spec import DTYPES, QuantSpec
@@ -44,6 +45,13 @@ def test_every_key_of_a_rule():
     assert set(table("### [op.KIND]")) == set(target_file.RULE_KEYS)
     assert len(target_file.RULE_KEYS) == len(dataclasses.fields(target.OpRule))
     assert all(f"\n- `{mode}`: " in TEXT for mode in target.MODES)
+
+
+def test_every_rule_for_files():
+    part = TEXT.split("\n## Rules for files\n", 1)[1].split("\n## ", 1)[0]
+    listed = re.findall(r"^- (`[\w-]+`: (?:.|\n  )*)$", part, re.MULTILINE)
+    expected = [f"`{rule.name}`: {rule.sentence} ({rule.source})" for rule in RULES.values()]
+    assert [" ".join(entry.split()) for entry in listed] == expected
 
 
 def test_every_kind_fault_and_runtime():

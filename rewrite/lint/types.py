@@ -1,0 +1,87 @@
+"""Integer types: which ones a runtime has kernels for, and where they must be alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from rewrite.lint.file import File, behind_clamp, quantizers_of
+from rewrite.lint.rule import Finding, Rule
+from rewrite.runtimes.qdq_graph import integer_type, is_quantize, zero_points
+
+_UNSIGNED = (ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT4)
+_FROM_21 = (
+    ir.DataType.INT16,
+    ir.DataType.UINT16,
+    ir.DataType.INT4,
+    ir.DataType.UINT4,
+)
+_JOINS = ("Add", "Mul", "Concat")
+
+
+def _signed(file: File) -> Iterator[Finding]:
+    for node in file.pairs:
+        if integer_type(node) in _UNSIGNED:
+            yield node, f"is {integer_type(node).name}: quantize to int8, symmetrically"
+
+
+def _weights(file: File) -> Iterator[Finding]:
+    for layer in file.layers:
+        side = layer.weight
+        if side is None or not side.is_weight:
+            continue
+        if side.dtype is not ir.DataType.INT8 or zero_points(side.node).any():
+            yield layer.node, f"has a weight of {side.dtype.name}: store it as int8, zero point 0"
+
+
+def _widths(file: File) -> Iterator[Finding]:
+    for node in file.pairs:
+        dtype = integer_type(node)
+        if dtype in _FROM_21 and node.domain in ("", "ai.onnx") and file.opset < 21:
+            yield (
+                node,
+                (
+                    f"is {dtype.name}, which ONNX has from opset 21 on (this file: {file.opset}): "
+                    "raise the opset, or use the operator of domain com.microsoft"
+                ),
+            )
+
+
+def _alike(file: File) -> Iterator[Finding]:
+    for node in file.nodes("Conv", *_JOINS):
+        values = node.inputs[:1] if node.op_type == "Conv" else node.inputs
+        sources = [v.producer() for v in values if v is not None]
+        found = [n for n in sources if n is not None and n.op_type == "DequantizeLinear"]
+        after = [n for n in quantizers_of(behind_clamp(node.outputs[0])[1]) if is_quantize(n)]
+        names = sorted({integer_type(n).name for n in [*found, *after]})
+        if found and after and len(names) > 1:
+            yield node, f"reads and gives {' and '.join(names)}: use one type around it"
+
+
+RULES = (
+    Rule(
+        "no-unsigned",
+        "No tensor is unsigned.",
+        "NVIDIA TensorRT documentation, data types: INT8, FP8, INT4, FP4; onnx-tensorrt 10.1",
+        _signed,
+    ),
+    Rule(
+        "signed-weights",
+        "Weights are int8 with zero point 0.",
+        "OpenVINO, transformation_pipeline.cpp; ONNX Runtime has no VNNI kernel for uint8 weights",
+        _weights,
+    ),
+    Rule(
+        "bit-widths",
+        "Quantizers of 16 and 4 bits are of opset 21, or of the domain com.microsoft.",
+        "ONNX, changes of QuantizeLinear in opset 21",
+        _widths,
+    ),
+    Rule(
+        "one-type",
+        "What a Conv, Add, Mul or Concat reads and gives has one type.",
+        "ONNX Runtime, qdq_selectors.cc: ConvNodeGroupSelector, BinaryNodeGroupSelector",
+        _alike,
+    ),
+)
