@@ -12,30 +12,36 @@ from rewrite import Calibrator, Lowering, Pass, Preset, Target, hookimpl
 def rewrite_passes() -> Iterator[type[Pass]]:
     """Yield the built-in passes."""
     from rewrite_plugins.calibrate import Calibrate
+    from rewrite_plugins.complete_node_units import CompleteNodeUnits
     from rewrite_plugins.expand_attention import ExpandAttention
     from rewrite_plugins.flatten_tokens import FlattenTokens
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
     from rewrite_plugins.insert_quantizers import InsertQuantizers
     from rewrite_plugins.lay_out_linear import LayOutLinear
+    from rewrite_plugins.merge_equal_scales import MergeEqualScales
+    from rewrite_plugins.quantize_weights import QuantizeWeights
     from rewrite_plugins.remove_dead_code import RemoveDeadCode
 
     yield from (
         FoldBatchNorm,
         RemoveDeadCode,
         ExpandAttention,
+        QuantizeWeights,
         InsertQuantizers,
         Calibrate,
         LayOutLinear,
         FlattenTokens,
+        MergeEqualScales,
+        CompleteNodeUnits,
     )
 
 
 @hookimpl
 def rewrite_presets() -> Iterator[Preset]:
     """Yield the built-in presets."""
-    from rewrite_plugins.presets import FLOAT, INT8
+    from rewrite_plugins.presets import FLOAT, INT4_WEIGHTS, INT8
 
-    yield from (FLOAT, INT8)
+    yield from (FLOAT, INT8, INT4_WEIGHTS)
 
 
 @hookimpl

@@ -13,6 +13,7 @@ import rewrite
 from rewrite.cli import failures
 from rewrite.cli.check import check
 from rewrite.cli.explain import explain
+from rewrite.cli.inspect import inspect
 from rewrite.cli.new_plugin import new_plugin
 from rewrite.cli.passes import passes
 from rewrite.cli.plugins import plugins
@@ -123,5 +124,16 @@ def main() -> None:
     """
 
 
-for _command in (run, passes, plugins, targets, zoo, show, explain, check, new_plugin):
+for _command in (
+    run,
+    passes,
+    plugins,
+    targets,
+    zoo,
+    show,
+    explain,
+    inspect,
+    check,
+    new_plugin,
+):
     main.add_command(_command)

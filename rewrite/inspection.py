@@ -1,0 +1,329 @@
+"""Where the loss is: what each quantized layer adds to the error of a program's outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+from torch.utils import _pytree as pytree
+
+from rewrite.descriptors import PassObserver
+from rewrite.equivalence import Inputs, decibel
+from rewrite.errors import UsageError
+from rewrite.interpret import NOT_HANDLED, Interpreter
+from rewrite.program import Program
+from rewrite.provenance import module_path, source_line
+from rewrite.quantization.kinds import is_weight, kind
+from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, OBSERVE, QUANTIZE
+from rewrite.schema import arguments
+
+if TYPE_CHECKING:
+    from rewrite.passes import Pass
+    from rewrite.plugin_host import PluginHost
+    from rewrite.request import Request
+    from rewrite.talk import Talk
+
+_MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE, DEQUANTIZE_BLOCKS)
+_KERNELS = ("conv", "conv-transpose", "linear", "matmul")
+_MOST_SUGGESTED = 5
+_WORTH_IT = 3.0
+"""Overrides are suggested until the outputs are this much better, in dB."""
+
+
+@dataclass
+class Loss:
+    """Energy of a signal and of the error on it, over all inputs."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, exact: torch.Tensor, actual: torch.Tensor) -> None:
+        """Take one pair of tensors of the same shape."""
+        exact, actual = exact.double(), actual.double()
+        finite = torch.isfinite(exact) & torch.isfinite(actual)
+        self.signal += float(exact[finite].square().sum())
+        self.noise += float((exact[finite] - actual[finite]).square().sum())
+
+    @property
+    def db(self) -> float | None:
+        """Signal to quantization noise ratio, None where nothing was compared or all is exact."""
+        return decibel(self.signal, self.noise) if self.noise > 0 else None
+
+
+@dataclass
+class LayerLoss:
+    """What the quantization of one call costs; ratios in dB, None where nothing is lost."""
+
+    node: str
+    kind: str
+    layer: str
+    """Module path, the weight's name or the call's: what an override names it by."""
+    where: str
+    low_bits: bool = False
+    weight: Loss = field(default_factory=Loss)
+    """Of its weight."""
+    input: Loss = field(default_factory=Loss)
+    """Of the activations it reads."""
+    own: Loss = field(default_factory=Loss)
+    """Of its result when what it reads is exact but for its own quantizers."""
+    output: Loss = field(default_factory=Loss)
+    """Of the program's outputs when it alone is quantized."""
+    accumulated: Loss = field(default_factory=Loss)
+    """Of its result when everything is quantized."""
+
+    @property
+    def override(self) -> str:
+        """The precision that would end most of its loss, as an override."""
+        return f"{self.layer}={'w8a8' if self.low_bits else 'float'}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `layers` in the command line's JSON."""
+        return {
+            "node": self.node,
+            "kind": self.kind,
+            "layer": self.layer,
+            "where": self.where,
+            "weight_db": self.weight.db,
+            "input_db": self.input.db,
+            "own_db": self.own.db,
+            "output_db": self.output.db,
+            "accumulated_db": self.accumulated.db,
+            "override": self.override,
+        }
+
+
+@dataclass
+class Inspection:
+    """The losses of a quantized program, the layer that costs the outputs most first."""
+
+    total: Loss
+    layers: list[LayerLoss]
+
+    def suggestion(self) -> tuple[list[str], float] | None:
+        """Return overrides for the worst layers, and the dB to expect; None if nothing stands out.
+
+        Errors of layers are taken for independent: their energies add.
+        """
+        if self.total.db is None or not self.layers:
+            return None
+        left = sum(layer.output.noise for layer in self.layers)
+        everything, chosen = left, []
+        for layer in self.layers[:_MOST_SUGGESTED]:
+            left -= layer.output.noise
+            chosen.append(layer.override)
+            gain = 10 * math.log10(everything / max(left, 1e-300))
+            if gain >= _WORTH_IT:
+                return list(dict.fromkeys(chosen)), self.total.db + gain
+        return None
+
+
+def is_quantized(program: Program) -> bool:
+    """Tell whether a program holds quantizers or marks for them."""
+    return any(node.target in _MARKERS for node in program.graph.nodes)
+
+
+def inspect_losses(
+    plain: Program,
+    quantized: Program,
+    inputs: Sequence[Inputs],
+    progress: Callable[[str, int, int | None], None] = lambda label, done, total: None,
+) -> Inspection:
+    """Measure what every quantized layer costs, on its own and together with all others.
+
+    Layers are measured one at a time on exact inputs; the error of each is then carried to the
+    outputs through the float program, which costs a run of what lies behind the layer.
+
+    Args:
+        plain: the program before it was quantized, its calls named as in `quantized`.
+        quantized: the same with quantizers, simulated.
+        inputs: to measure on; each batch is kept in memory with all its intermediate values.
+        progress: called with (label, layers done, layers in all).
+
+    Raises:
+        UsageError: when nothing is quantized.
+    """
+    if not is_quantized(quantized):
+        raise UsageError("the program is not quantized", hint="run it with --preset int8")
+    total = Loss()
+    layers: dict[str, LayerLoss] = {}
+    for args, kwargs in inputs:
+        _Batch(plain, quantized, args, kwargs, layers, progress).measure(total)
+    lossy = [layer for layer in layers.values() if layer.own.noise > 0]
+    return Inspection(total, sorted(lossy, key=lambda layer: -layer.output.noise))
+
+
+def inspect_model(request: Request, host: PluginHost, talk: Talk, *, batches: int) -> Inspection:
+    """Run the passes of a request and measure what quantization costs.
+
+    Args:
+        request: what to quantize, and how.
+        host: gives passes and target.
+        talk: told of every stage.
+        batches: of calibration data to measure on, beside the example inputs.
+
+    Raises:
+        RewriteError: with what, where and a hint.
+    """
+    from rewrite.compile import check_batches, find_model, rewrite_model
+
+    last_plain = _LastPlain()
+    result = rewrite_model(request, host, talk, [last_plain])
+    assert result.program is not None
+    inputs = check_batches(find_model(host, request.model), result.program, batches)
+    plain = last_plain.program or result.program
+    return inspect_losses(plain, result.program, inputs, talk.progress)
+
+
+class _LastPlain(PassObserver):
+    """Keeps the last program without quantizers."""
+
+    def __init__(self) -> None:
+        self.program: Program | None = None
+
+    def before_pass(self, pass_: Pass, program: Program) -> None:
+        if not is_quantized(program):
+            self.program = program
+
+
+class _Batch:
+    """One batch, the exact value of every call, and what is measured on them."""
+
+    def __init__(
+        self,
+        plain: Program,
+        quantized: Program,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        layers: dict[str, LayerLoss],
+        progress: Callable[[str, int, int | None], None],
+    ) -> None:
+        self.plain, self.quantized, self.layers = plain, quantized, layers
+        self.args, self.kwargs, self.progress = args, kwargs, progress
+        self.exact: dict[str, Any] = {}
+        self.local: dict[str, Any] = {}
+        self.nodes = {n.name: n for n in plain.graph.nodes}
+
+    def measure(self, total: Loss) -> None:
+        outputs = Interpreter(self.plain, self._keep).run_inputs(self.args, self.kwargs)
+        Interpreter(self.quantized, self._alone).run_inputs(self.args, self.kwargs)
+        actual = Interpreter(self.quantized, self._together).run_inputs(self.args, self.kwargs)
+        _add(total, outputs, actual)
+        for done, (name, value) in enumerate(self.local.items(), start=1):
+            _add(self.layers[name].output, outputs, self._carried(name, value))
+            self.progress("inspect", done, len(self.local))
+
+    def _keep(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        target: Any = node.target
+        self.exact[node.name] = target(*args, **kwargs)
+        return self.exact[node.name]
+
+    def _alone(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute a call on exact values, its own quantizers between; go on with the exact one."""
+        if node.target in _MARKERS or node.name not in self.exact:
+            return NOT_HANDLED
+        target: Any = node.target
+        exact, local = self.exact[node.name], target(*args, **kwargs)
+        is_float = isinstance(exact, torch.Tensor) and exact.is_floating_point()
+        if is_float and not torch.equal(exact, local):
+            self._record(node, args, kwargs, exact, local)
+        return exact
+
+    def _record(
+        self,
+        node: fx.Node,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        exact: torch.Tensor,
+        local: torch.Tensor,
+    ) -> None:
+        layer = self.layers.setdefault(node.name, _describe(node))
+        layer.own.add(exact, local)
+        self.local[node.name] = local
+        twin = self.nodes[node.name]
+        given = dict(zip(arguments(node), args, strict=False)) | kwargs
+        for name, source in arguments(twin).items():
+            value = given.get(name)
+            if not isinstance(source, fx.Node) or not isinstance(value, torch.Tensor):
+                continue
+            if is_weight(source):
+                if name != "bias":
+                    layer.weight.add(self.plain.weight(str(source.target)), value)
+            elif isinstance(self.exact.get(source.name), torch.Tensor):
+                layer.input.add(self.exact[source.name], value)
+
+    def _together(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if node.name not in self.local:
+            return NOT_HANDLED
+        target: Any = node.target
+        value = target(*args, **kwargs)
+        self.layers[node.name].accumulated.add(self.exact[node.name], value)
+        return value
+
+    def _carried(self, name: str, value: torch.Tensor) -> list[Any]:
+        """Run the float program with one result replaced; what does not depend on it is known."""
+        touched = {name}
+
+        def intercept(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if node.name == name:
+                return value
+            if touched.isdisjoint(source.name for source in node.all_input_nodes):
+                return self.exact[node.name]
+            touched.add(node.name)
+            return NOT_HANDLED
+
+        return Interpreter(self.plain, intercept).run_inputs(self.args, self.kwargs)
+
+
+def _add(loss: Loss, exact: list[Any], actual: list[Any]) -> None:
+    leaves = zip(pytree.tree_leaves(exact), pytree.tree_leaves(actual), strict=True)
+    for left, right in leaves:
+        if isinstance(left, torch.Tensor) and left.is_floating_point():
+            loss.add(left, right)
+
+
+def _describe(node: fx.Node) -> LayerLoss:
+    owner = _owner(node)
+    weight = next((w for w in map(_weight_behind, owner.all_input_nodes) if w), None)
+    layer = module_path(owner) if weight else ""
+    return LayerLoss(
+        node=node.name,
+        kind=kind(node) or str(node.target),
+        layer=layer or weight or owner.name,
+        where=source_line(node),
+        low_bits=any(_is_low(source) for source in node.all_input_nodes),
+    )
+
+
+def _owner(node: fx.Node) -> fx.Node:
+    """Return the call whose override decides: a view of a quantized result has none of its own."""
+    seen = node
+    while kind(seen) not in _KERNELS:
+        source = next((s for s in seen.all_input_nodes if not is_weight(s)), None)
+        if source is None or source.op != "call_function":
+            return node
+        seen = source
+    return seen
+
+
+def _weight_behind(source: fx.Node) -> str | None:
+    if is_weight(source):
+        return str(source.target)
+    if source.target in (DEQUANTIZE, DEQUANTIZE_BLOCKS):
+        integers = arguments(source)["x"]
+        return str(integers.target) if is_weight(integers) else None
+    return None
+
+
+def _is_low(source: fx.Node) -> bool:
+    """Tell whether a value was quantized to fewer than 8 bits."""
+    if source.target is not DEQUANTIZE:
+        return False
+    quantize = arguments(source)["x"]
+    if not isinstance(quantize, fx.Node) or quantize.target is not QUANTIZE:
+        return False
+    bound = arguments(quantize)
+    return bool(bound["qmax"] - bound["qmin"] < 2**7)
