@@ -18,9 +18,11 @@ from torch import nn
 import rewrite
 from rewrite import equivalence
 from rewrite.artifact import build_artifact, place, write_pt2
+from rewrite.calibration_data import choose_calibration
 from rewrite.capture import capture, split_inputs
 from rewrite.descriptors import Model
 from rewrite.destination import check_output, make_scratch
+from rewrite.device import check_device
 from rewrite.errors import UsageError
 from rewrite.model_file import guard_model, load_model_file, make_model
 from rewrite.options import build
@@ -157,6 +159,7 @@ def _rewrite(request: Request, host: PluginHost, talk: Talk) -> _Job:
     """Do everything up to the rewritten program; cheap mistakes are found first."""
     passes = choose_passes(host, request)
     target = host.find_target(request.target)
+    check_device(request.device)
     result = Result(request.model, request.target, passes=passes, seed=request.seed)
     result.opset = _opset(request, target)
     description = find_model(host, request.model)
@@ -164,9 +167,14 @@ def _rewrite(request: Request, host: PluginHost, talk: Talk) -> _Job:
     talk.step(f"capture {description.name}")
     eager = make_model(description)
     result.captured = capture(eager, description.inputs(), description.dynamic_shapes)
+    description, identity = choose_calibration(
+        request, description, result.captured, lambda name: find_model(host, name)
+    )
     context = Context(
         target=target,
         calibration=description.calibration,
+        calibration_identity=identity,
+        calibration_cache=request.calibration_cache,
         device=request.device,
         seed=request.seed,
         progress=talk.progress,

@@ -22,6 +22,20 @@ Checks = Literal["strict", "report", "off"]
 
 
 @dataclass(frozen=True)
+class CalibrationData:
+    """Calibration data in place of the model's own."""
+
+    path: str
+    """An `.npz` file, a folder of `.npy` files or of images, or `zoo:NAME`."""
+    image_size: tuple[int, int] | None = None
+    """Height and width that images are resized to; None for the example's."""
+    mean: tuple[float, ...] = ()
+    """Taken from images in [0, 1], one number or one for each channel."""
+    std: tuple[float, ...] = ()
+    """What the rest is divided by."""
+
+
+@dataclass(frozen=True)
 class Request:
     """What to compile, and how."""
 
@@ -35,6 +49,10 @@ class Request:
     opset: int | None = None
     seed: int = 0
     device: str = "cpu"
+    calibration: CalibrationData | None = None
+    """None for the model's own."""
+    calibration_cache: Path | None = None
+    """Where calibration goes on when it was stopped."""
     threads: int = 0
     """For torch and the runtimes; 0 leaves the number to them."""
     checks: Checks = "strict"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rewrite.errors import UsageError
 from rewrite.pass_spec import parse_passes
-from rewrite.request import DEFAULT_TARGET, Request
+from rewrite.request import DEFAULT_TARGET, CalibrationData, Request
 
 if TYPE_CHECKING:
     from rewrite.plugin_host import PluginHost
@@ -60,6 +62,50 @@ def pass_options(command: F) -> F:
     )(command)
 
 
+def calibration_options(command: F) -> F:
+    """Add --calibration, --calibration-cache, and how images are read."""
+    command = click.option(
+        "--std", metavar="S,...", callback=_numbers, help="What they are then divided by."
+    )(command)
+    command = click.option(
+        "--mean",
+        metavar="M,...",
+        callback=_numbers,
+        help="Taken from images in [0, 1]: one number, or one for each channel.",
+    )(command)
+    command = click.option(
+        "--image-size",
+        metavar="HxW",
+        callback=_size,
+        help="Size that images are resized to.  [default: the example's]",
+    )(command)
+    command = click.option(
+        "--calibration-cache",
+        metavar="FILE",
+        help="Keep what calibration has learnt, and go on from there when it was stopped.",
+    )(command)
+    return click.option(
+        "--calibration",
+        metavar="PATH",
+        help="Data in place of calibration(): .npz, a folder of .npy or images, zoo:NAME.",
+    )(command)
+
+
+def make_calibration(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request that --calibration and its companions say.
+
+    Raises:
+        UsageError: for options of images without --calibration.
+    """
+    images = {name: given[name] for name in ("image_size", "mean", "std") if given[name]}
+    if given["calibration"] is None and images:
+        name = next(iter(images)).replace("_", "-")
+        raise UsageError(f"--{name} is for images", hint="--calibration FOLDER")
+    data = given["calibration"] and CalibrationData(given["calibration"], **images)
+    cache = given["calibration_cache"]
+    return {"calibration": data, "calibration_cache": Path(cache) if cache else None}
+
+
 def make_host(plugin_files: tuple[str, ...], block: tuple[str, ...]) -> PluginHost:
     """Load the plugins."""
     from rewrite.plugin_host import PluginHost
@@ -76,3 +122,26 @@ def make_request(model: str, **given: Any) -> Request:
         target=given.pop("target") or DEFAULT_TARGET,
         **given,
     )
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...]:
+    """Read 0.5 or 0.485,0.456,0.406."""
+    try:
+        numbers = tuple(float(part) for part in value.split(",")) if value else ()
+    except ValueError:
+        raise click.BadParameter(
+            f"'{value}' is not numbers, like 0.5,0.5,0.5", ctx, param
+        ) from None
+    if param.name == "std" and not all(number > 0 for number in numbers):
+        raise click.BadParameter(f"'{value}' is not positive", ctx, param)
+    return numbers
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Read 224x224, or 224 for both."""
+    if value is None:
+        return None
+    parts = value.split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"'{value}' is not a size, like 224x224", ctx, param)
+    return int(parts[0]), int(parts[-1])

@@ -10,7 +10,9 @@ import click
 
 from rewrite.cli.console import working
 from rewrite.cli.options import (
+    calibration_options,
     json_option,
+    make_calibration,
     make_host,
     make_request,
     pass_options,
@@ -55,7 +57,10 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     default=0,
     help="Threads of torch and the runtimes; 0 is their own choice.",
 )
-@click.option("--device", type=click.Choice(["cpu"]), default="cpu", help="Where passes compute.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where calibration runs."
+)
+@calibration_options
 @click.option(
     "--checks",
     type=click.Choice(["strict", "report", "off"]),
@@ -98,6 +103,7 @@ def _run(model: str, given: dict[str, Any], talk: Talk) -> tuple[Result, Path | 
         check_writable(recipe)
     request = _request(model, given, output)
     check_output(request)
+    _check_calibration(request)
     from rewrite.compile import compile_model
 
     host = make_host(given["plugin_files"], given["block"])
@@ -132,6 +138,7 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
         opset=opset if opset is not None or recipe is None else recipe.opset,
         seed=next((s for s in (seed, recipe and recipe.seed) if s is not None), 0),
         device=given["device"],
+        **make_calibration(given),
         threads=given["threads"],
         checks=given["checks"],
         require_int8=given["require_int8"],
@@ -141,6 +148,16 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
     if recipe is None:
         return request
     return replace(request, passes=recipe.passes)
+
+
+def _check_calibration(request: Request) -> None:
+    """Find out before any work whether calibration data are there and the cache can be written."""
+    if request.calibration_cache is not None:
+        check_writable(request.calibration_cache)
+    if request.calibration is not None:
+        from rewrite.calibration_data import check_path
+
+        check_path(request.calibration.path)
 
 
 def _recipe(given: dict[str, Any]) -> Recipe | None:

@@ -1,0 +1,65 @@
+"""--calibration and its companions, from the command line to the file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from .conftest import call
+
+INT8 = ("--preset", "int8")
+
+
+def test_data_from_a_file_are_used_and_compared_on(tiny, tmp_path):
+    data = tmp_path / "data.npz"
+    np.savez(data, x=np.full((5, 1, 8, 8), 40, np.float32))
+    done = call(tiny, *INT8, "-o", tmp_path / "a.pt2", "--calibration", data, "--json")
+    assert done.code == 0, done.err
+    (measures,) = [p["measures"] for p in done.json["passes"] if p["name"] == "calibrate"]
+    assert measures["batches"] == 3
+    state = torch.export.load(tmp_path / "a.pt2").state_dict
+    (scale,) = [v for k, v in state.items() if "x_activation" in k and k.endswith("scale")]
+    assert float(scale) == pytest.approx(40 / 255)
+
+
+def test_a_cache_is_written_and_used(tiny, tmp_path):
+    cache = tmp_path / "cache"
+    command = (tiny, *INT8, "--calibration-cache", cache, "-q")
+    for name in ("a", "b"):
+        assert call(*command, "-o", tmp_path / f"{name}.onnx").code == 0
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    refused = call(*command, "--dry-run", "--seed", "0", "--target", "ort-x64")
+    assert refused.code == 2
+    assert refused.error == [
+        f"error: the calibration cache '{cache}' is of another {refused.error[0].split()[-1]}",
+        f"  hint: delete it, or give another name: rm {cache}",
+    ]
+
+
+WRONG = {
+    "missing": (["--calibration", "no.npz"], "there are no calibration data 'no.npz'"),
+    "zoo": (["--calibration", "zoo:resnet-digts"], "unknown model 'resnet-digts'"),
+    "mean": (["--mean", "0.5"], "--mean is for images"),
+    "numbers": (["--mean", "a,b"], "'a,b' is not numbers, like 0.5,0.5,0.5"),
+    "std": (["--std", "0"], "'0' is not positive"),
+    "size": (["--image-size", "8by8"], "'8by8' is not a size, like 224x224"),
+    "cache": (["--calibration-cache", "no/folder/cache"], "there is no folder"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_use_is_told(tiny, name):
+    options, message = WRONG[name]
+    done = call(tiny, *INT8, "--dry-run", *options)
+    assert done.code == 2
+    assert message in " ".join(done.error)
+
+
+def test_cuda_without_a_gpu(tiny, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = call(tiny, *INT8, "--dry-run", "--device", "cuda")
+    assert done.code == 2
+    assert done.error[0].startswith("error: there is no device 'cuda': ")
+    assert done.error[1] == "  hint: --device cpu"
+    assert "capture" not in done.err

@@ -1,0 +1,265 @@
+"""Calibration that was stopped goes on where it was, and comes to the same scales bit by bit."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rewrite_plugins.calibrate import Calibrate
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from rewrite import Calibrator, CheckError, UsageError
+from rewrite.quantization import cache
+
+from .models import context, run
+from .test_calibrate import batches, conv, marked
+
+METHODS = ["min-max", "moving-average", "percentile", "entropy", "mse", "auto"]
+PATIENCE = 120.0
+"""Seconds to wait for a process on a busy machine."""
+
+
+@pytest.fixture(autouse=True)
+def _eager(monkeypatch):
+    """Write after every batch, as far as these tests know."""
+    monkeypatch.setattr(cache, "_PATIENCE", 0.0)
+
+
+@pytest.fixture(scope="module")
+def program():
+    return marked(conv(), batches()[0][0])
+
+
+def settings(path: Path, data=None, identity: str = "some"):
+    made = context(batches(6) if data is None else data)
+    made.calibration_cache, made.calibration_identity = path, identity
+    return made
+
+
+def stopping(after: int):
+    """Yield batches, and stop the run as a signal would."""
+    yield from itertools.islice(batches(6), after)
+    raise KeyboardInterrupt
+
+
+def weights(program) -> dict[str, torch.Tensor]:
+    return dict(program.used_weights())
+
+
+def same(one, two) -> bool:
+    mine, theirs = weights(one), weights(two)
+    return mine.keys() == theirs.keys() and all(torch.equal(v, theirs[k]) for k, v in mine.items())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("after", [1, 4, 6])
+def test_stopped_and_resumed(program, tmp_path, method, after):
+    path = tmp_path / "cache"
+    stopped = settings(path)
+    stopped.calibration = lambda: stopping(after)
+    with pytest.raises(KeyboardInterrupt):
+        run(program, Calibrate(method=method), context=stopped)
+    resumed = run(program, Calibrate(method=method), context=settings(path))
+    assert same(resumed, run(program, Calibrate(method=method), context=context(batches(6))))
+
+
+def test_batches_before_the_stop_are_not_looked_at_again(program, tmp_path):
+    path = tmp_path / "cache"
+    stopped = settings(path)
+    stopped.calibration = lambda: stopping(4)
+    with pytest.raises(KeyboardInterrupt):
+        run(program, Calibrate(), context=stopped)
+    damaged = batches(6)
+    damaged[3][0][:] = torch.nan
+    run(program, Calibrate(), context=settings(path, damaged))
+
+
+@pytest.mark.parametrize("method", ["min-max", "auto"])
+def test_a_complete_cache_needs_no_computing(program, tmp_path, method):
+    path = tmp_path / "cache"
+    first = run(program, Calibrate(method=method), context=settings(path))
+    again = settings(path)
+    if method == "min-max":
+        again.calibration = lambda: pytest.fail("no batch is needed")
+    assert same(run(program, Calibrate(method=method), context=again), first)
+
+
+def test_the_file_is_whole_at_any_time(program, tmp_path):
+    path = tmp_path / "cache"
+    seen = []
+
+    def watching():
+        for batch in batches(3):
+            if path.exists():
+                with safe_open(str(path), framework="pt") as file:
+                    seen.append(len(file.keys()))
+            yield batch
+
+    watched = settings(path)
+    watched.calibration = watching
+    run(program, Calibrate(method="percentile"), context=watched)
+    assert len(seen) == 2 and set(seen) == {2 * 5}
+    assert [p.name for p in tmp_path.iterdir()] == ["cache"]
+
+
+def test_a_cache_is_small(program, tmp_path):
+    run(program, Calibrate(method="auto"), context=settings(tmp_path / "cache"))
+    assert (tmp_path / "cache").stat().st_size < 2 * 40_000
+
+
+DIFFERENT = {
+    "method": (Calibrate(method="mse"), {}, "of another method: min-max, now mse"),
+    "options": (Calibrate(batches=2), {}, "of another options: .*batches=None.* now .*batches=2"),
+    "data": (Calibrate(), {"identity": "others"}, "of another calibration data$"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_a_cache_of_another_calibration_is_refused(program, tmp_path, name):
+    path = tmp_path / "cache"
+    run(program, Calibrate(), context=settings(path))
+    pass_, more, message = DIFFERENT[name]
+    with pytest.raises(UsageError) as caught:
+        run(program, pass_, context=settings(path, **more))
+    assert re.search(message, caught.value.what)
+    assert f"rm {path}" in str(caught.value.hint)
+
+
+def test_a_cache_of_other_weights_is_refused(program, tmp_path):
+    path = tmp_path / "cache"
+    run(program, Calibrate(), context=settings(path))
+    other = conv()
+    with torch.no_grad():
+        other.weight[0, 0] += 1
+    with pytest.raises(UsageError, match="of another program or other weights"):
+        run(marked(other, batches()[0][0]), Calibrate(), context=settings(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"not one", None])
+def test_a_damaged_cache_is_refused(program, tmp_path, content):
+    path = tmp_path / "cache"
+    if content is None:
+        save_file({"a": torch.zeros(1)}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=f"the calibration cache '{path}'"):
+        run(program, Calibrate(), context=settings(path))
+
+
+def test_what_was_left_out_is_remembered(program, tmp_path):
+    path, data = tmp_path / "cache", batches(6)
+    data[1][0][0, 0, 0, 0] = torch.nan
+    pass_ = Calibrate(nan="skip", method="auto")
+
+    def stream():
+        yield from data[:3]
+        raise KeyboardInterrupt
+
+    stopped = settings(path)
+    stopped.calibration = stream
+    with pytest.raises(KeyboardInterrupt):
+        run(program, pass_, context=stopped)
+    resumed = run(program, pass_, context=settings(path, data))
+    good = [data[0], *data[2:]]
+    assert same(resumed, run(program, Calibrate(method="auto"), context=context(good)))
+
+
+class Stateless(Calibrator):
+    """It has a range and no state."""
+
+    name = "stateless"
+
+    def observe(self, values):
+        self.range = (float(values.min()), float(values.max()))
+
+    def bounds(self):
+        return self.range
+
+
+@pytest.mark.parametrize("how", ["cache", "skip"])
+def test_a_calibrator_without_a_state_says_so(program, tmp_path, how):
+    made = settings(tmp_path / "cache") if how == "cache" else context(batches())
+    made.calibrators["stateless"] = Stateless
+    with pytest.raises(UsageError, match="'stateless' cannot be stopped and resumed"):
+        nan = "skip" if how == "skip" else "refuse"
+        run(program, Calibrate(method="stateless", nan=nan), context=made)
+    made.calibration_cache = None
+    run(program, Calibrate(method="stateless"), context=made)
+
+
+def test_a_failing_run_leaves_the_cache_of_the_good_batches(program, tmp_path):
+    path, data = tmp_path / "cache", batches(6)
+    data[4][0][:] = torch.inf
+    with pytest.raises(CheckError, match="calibration batch 5"):
+        run(program, Calibrate(), context=settings(path, data))
+    mended = run(program, Calibrate(), context=settings(path))
+    assert same(mended, run(program, Calibrate(), context=context(batches(6))))
+
+
+MODEL = """\
+import pathlib
+import time
+
+import torch
+from torch import nn
+
+HERE = pathlib.Path(__file__).parent
+
+
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 4)).eval()
+
+
+def inputs():
+    return (torch.ones(2, 8),)
+
+
+def calibration():
+    torch.manual_seed(5)
+    for number in range(8):
+        if number == 5 and (HERE / "wait").exists():
+            (HERE / "reached").touch()
+            time.sleep(600)
+        (HERE / "asked").open("a").write("x")
+        yield (torch.randn(2, 8) * (number + 1),)
+"""
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    passes = "insert-quantizers,calibrate{method=auto}"
+    start = [sys.executable, "-m", "rewrite.cli", str(folder / "model.py"), "--passes", passes]
+    return [*start, "-o", str(folder / "out.pt2"), *more]
+
+
+def test_killed_and_resumed(tmp_path):
+    (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "wait").touch()
+    path = tmp_path / "cache"
+    process = subprocess.Popen(command(tmp_path, "--calibration-cache", str(path)))
+    deadline = time.monotonic() + PATIENCE
+    while not (tmp_path / "reached").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(PATIENCE) == -signal.SIGKILL
+    with safe_open(str(path), framework="pt") as file:
+        assert '"complete": false' in file.metadata()["progress"]
+    (tmp_path / "wait").unlink()
+    resumed = finished(tmp_path, "--calibration-cache", str(path))
+    whole = finished(tmp_path)
+    assert resumed.keys() == whole.keys() and any("scale" in name for name in whole)
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def finished(folder: Path, *more: str) -> dict[str, torch.Tensor]:
+    subprocess.run(command(folder, *more), check=True, capture_output=True, timeout=PATIENCE)
+    return dict(torch.export.load(folder / "out.pt2").state_dict)
