@@ -3,6 +3,8 @@
 import onnx
 import pytest
 import torch
+from rewrite_plugins.calibrate import Calibrate
+from rewrite_plugins.insert_quantizers import InsertQuantizers
 from rewrite_plugins.lay_out_linear import LayOutLinear
 from rewrite_plugins.lowerings import LOWERINGS
 from rewrite_plugins.quantize_weights import QuantizeWeights
@@ -11,11 +13,11 @@ from torch.export import Dim
 
 from rewrite import UsageError
 from rewrite.lowering.lower import feeds, lower, save
-from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
+from rewrite.quantization.markers import DEQUANTIZE_BLOCKS, QUANTIZE
 from rewrite.runtimes import get_runtime
 from rewrite.testing import check_declines, check_pass
 
-from .models import Call, captured, randn, run
+from .models import Call, captured, context, randn, run
 
 OPSET = 21
 KERNEL_ROUNDING = 0.02
@@ -102,3 +104,13 @@ def test_declines():
 def test_blocks_are_powers_of_two():
     with pytest.raises(UsageError, match="blocks of 24"):
         run(captured(net(), randn(3, 64)), QuantizeWeights(block=24))
+
+
+def test_blocks_and_quantized_activations_go_together():
+    program = captured(net(), randn(3, 64))
+    passes = (QuantizeWeights(), InsertQuantizers(), Calibrate())
+    quantized = run(program, *passes, context=context([(randn(3, 64),)]))
+    calls = [n.target for n in quantized.graph.nodes]
+    assert calls.count(DEQUANTIZE_BLOCKS) == calls.count(QUANTIZE) == 2
+    error = (quantized(randn(3, 64)) - program(randn(3, 64))).norm()
+    assert float(error) <= 0.1 * float(program(randn(3, 64)).norm())
