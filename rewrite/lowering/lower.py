@@ -18,6 +18,7 @@ from rewrite.errors import UsageError
 from rewrite.lowering.export import export_onnx
 from rewrite.lowering.four_bits import pack_four_bits
 from rewrite.lowering.sixteen_bits import use_contributed_operators
+from rewrite.lowering.spell import spell
 from rewrite.lowering.steer import steer
 from rewrite.lowering.tidy import tidy
 from rewrite.program import Program
@@ -53,22 +54,27 @@ class Lowered:
     def quantized_tensors(self) -> dict[str, str]:
         """Return the ONNX name of what each `quantize` node of the program computes, by node.
 
-        A node is found by the name of its scale and its place among the nodes that share it.
+        A node is found by the name of its scale and its place among the tensors that share it. What
+        is quantized several times, in the program or in the file, is one tensor.
         """
-        in_file: dict[str, list[str]] = {}
+        in_file: dict[str, dict[Any, str]] = {}
         for node in self.model.graph:
             scale = node.inputs[1] if len(node.inputs) > 1 else None
             if node.op_type == "QuantizeLinear" and scale is not None:
-                in_file.setdefault(str(scale.name), []).append(_after_clip(node))
-        in_program: dict[str, list[str]] = {}
+                in_file.setdefault(str(scale.name), {}).setdefault(
+                    node.inputs[0], _after_clip(node)
+                )
+        in_program: dict[str, dict[Any, list[str]]] = {}
         for call in self.program.graph.nodes:
             if call.target is QUANTIZE:
-                in_program.setdefault(str(argument(call, "scale").target), []).append(call.name)
+                tensors = in_program.setdefault(str(argument(call, "scale").target), {})
+                tensors.setdefault(argument(call, "x"), []).append(call.name)
         pairs: dict[str, str] = {}
-        for scale_name, calls in in_program.items():
-            names = in_file.get(scale_name, [])
-            if len(names) == len(calls):
-                pairs.update(zip(calls, names, strict=True))
+        for scale_name, tensors in in_program.items():
+            names = in_file.get(scale_name, {})
+            if len(names) == len(tensors):
+                for calls, name in zip(tensors.values(), names.values(), strict=True):
+                    pairs.update(dict.fromkeys(calls, name))
         return pairs
 
 
@@ -94,6 +100,7 @@ def lower(
     model = export_onnx(program, opset, dict(translations))
     tidy(model)
     steer(model, avoids)
+    spell(model)
     use_contributed_operators(model, opset)
     pack_four_bits(model, program)
     _name_inputs(model, program)
