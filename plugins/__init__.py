@@ -13,6 +13,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     """Yield the built-in passes."""
     from rewrite_plugins.calibrate import Calibrate
     from rewrite_plugins.complete_node_units import CompleteNodeUnits
+    from rewrite_plugins.correct_bias import CorrectBias
     from rewrite_plugins.expand_attention import ExpandAttention
     from rewrite_plugins.flatten_tokens import FlattenTokens
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
@@ -28,6 +29,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         ExpandAttention,
         QuantizeWeights,
         InsertQuantizers,
+        CorrectBias,
         Calibrate,
         LayOutLinear,
         FlattenTokens,
@@ -39,9 +41,9 @@ def rewrite_passes() -> Iterator[type[Pass]]:
 @hookimpl
 def rewrite_presets() -> Iterator[Preset]:
     """Yield the built-in presets."""
-    from rewrite_plugins.presets import FLOAT, INT4_WEIGHTS, INT8
+    from rewrite_plugins.presets import ACADEMIC, FLOAT, INT4_WEIGHTS, INT8
 
-    yield from (FLOAT, INT8, INT4_WEIGHTS)
+    yield from (FLOAT, INT8, INT4_WEIGHTS, ACADEMIC)
 
 
 @hookimpl

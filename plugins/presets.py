@@ -25,3 +25,8 @@ INT4_WEIGHTS = Preset(
     passes=("fold-batch-norm", "remove-dead-code", "quantize-weights"),
     summary="4-bit weights of linear layers, float activations: for language models.",
 )
+ACADEMIC = Preset(
+    "academic",
+    passes=("remove-dead-code", "expand-attention", "insert-quantizers", "calibrate"),
+    summary="8-bit quantization as in papers: nothing is folded. For --target academic.",
+)

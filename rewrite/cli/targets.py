@@ -36,7 +36,7 @@ def targets(name: str | None, **given: Any) -> None:
                 (
                     t["name"],
                     str(t["opset"]),
-                    ", ".join(t["runtimes"]),
+                    ", ".join(t["runtimes"]) or "-",
                     t["distribution"],
                     t["summary"],
                 )

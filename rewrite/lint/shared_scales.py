@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rewrite.lint.file import File, parameters, quantizers_of
 from rewrite.lint.rule import Finding, Rule
-from rewrite.runtimes.qdq_graph import PASS_THROUGH
+from rewrite.runtimes.qdq_graph import PASS_THROUGH, readers
 
 
 def _moved(file: File) -> Iterator[Finding]:
@@ -25,7 +25,8 @@ def _concat(file: File) -> Iterator[Finding]:
         sources = [v.producer() for v in node.inputs if v is not None]
         before = [n for n in sources if n is not None and n.op_type == "DequantizeLinear"]
         after = quantizers_of(node.outputs[0])
-        if after and len(before) < len(sources):
+        whole = len(after) == len(readers(node.outputs[0]))
+        if after and whole and len(before) < len(sources):
             yield node, "is quantized behind and float in front: quantize its inputs at that scale"
         elif len({parameters(n) for n in [*before, *after]}) > 1:
             yield node, "has several scales around it: give its inputs and its output one"

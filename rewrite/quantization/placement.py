@@ -12,12 +12,14 @@ from torch import fx
 from rewrite.passes import Rejection
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
-from rewrite.quantization.markers import DEQUANTIZE
+from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
 
 _REPORTED = ("conv", "conv-transpose", "linear", "matmul")
 """Kinds that carry the arithmetic: leaving one float is worth a reason."""
+
+_CONVOLUTIONS = ("conv", "conv-transpose")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class _Planner:
                 self.result.stored[node] = (self.target.inputs, node.name)
 
     def _always(self, node: fx.Node, rule: OpRule) -> None:
+        if node in self.result.stored:
+            return  # an activation that went into the operator before it
         reason = self._obstacle(node, rule)
         if reason:
             self._reject(node, reason)
@@ -116,16 +120,16 @@ class _Planner:
             self.result.stored.setdefault(carrier, (rule.output, carrier.name))
 
     def _skip(self, node: fx.Node, rule: OpRule) -> None:
-        """Quantize what is added to a layer's result, so that both become one kernel."""
+        """Quantize what is added to a convolution's result, so that both become one kernel."""
         bound = arguments(node)
         sides = {name: s for name in rule.inputs for s in _values(bound.get(name))}
         plain = all(not is_weight(s) and _is_float32(s) for s in sides.values())
         if self.stays_float(node) or len(sides) < len(rule.inputs) or not plain:
             return
-        branches = [n for n, s in sides.items() if self._is_layer(s) and len(s.users) == 1]
+        branches = [n for n, s in sides.items() if self._is_convolution(s) and len(s.users) == 1]
         if not branches:
             return
-        # Where both sides are layers, the first one goes on in float: `out += downsample(x)`.
+        # Where both sides are convolutions, the first one goes on in float: `out += downsample(x)`.
         for name, source in sides.items():
             if name != branches[0]:
                 self._edge(node, source, rule.inputs[name])
@@ -136,7 +140,7 @@ class _Planner:
             self.result.stored.setdefault(node, self.result.stored[source])
 
     def _edge(self, node: fx.Node, source: fx.Node, spec: str) -> None:
-        if source.target is DEQUANTIZE:
+        if source.target in (DEQUANTIZE, DEQUANTIZE_BLOCKS):
             return
         if not is_weight(source):
             spec = self.target.producers.get(kind(source), spec)
@@ -175,7 +179,8 @@ class _Planner:
             val = each.meta.get("val")
             if not isinstance(val, torch.Tensor) or val.dtype != torch.float32:
                 return f"its {name} is {getattr(val, 'dtype', 'no tensor')}, not float32"
-            if self.target.spec(spec).per_channel and not is_weight(each):
+            constant = is_weight(each) or each.target is DEQUANTIZE_BLOCKS
+            if self.target.spec(spec).per_channel and not constant:
                 return f"its {name} is computed at run time, so it has no fixed scale per channel"
             if kind(node) == "matmul" and val.dim() < 2:
                 return f"its {name} is a vector"
@@ -196,6 +201,9 @@ class _Planner:
     def _first_and_last(self) -> tuple[fx.Node, ...]:
         layers = [n for n in self.program.graph.nodes if self._is_layer(n)]
         return (layers[0], layers[-1]) if layers else ()
+
+    def _is_convolution(self, node: fx.Node) -> bool:
+        return kind(node) in _CONVOLUTIONS and self._is_layer(node)
 
     def _is_layer(self, node: fx.Node) -> bool:
         """Tell whether a call is a layer with a weight that gets quantized."""

@@ -38,6 +38,8 @@ class QuantSpec:
     symmetric: bool = False
     """Zero point in the middle of the type: 0 for signed, half the range for unsigned."""
     per_channel: bool = False
+    alike: bool = False
+    """With `per_channel`: every channel gets the scale of the widest."""
     scale: float | None = None
     """A fixed scale, for tensors whose range is known beforehand (softmax)."""
     zero_point: int = 0
@@ -115,6 +117,7 @@ class QuantSpec:
             qmax=high,
             symmetric=bool(data.get("symmetric", False)),
             per_channel=bool(data.get("per-channel", False)),
+            alike=bool(data.get("alike", False)),
             scale=scale,
             zero_point=data.get("zero-point", 0),
             power_of_two=power_of_two,
@@ -131,6 +134,8 @@ class QuantSpec:
             low: smallest values, float, any shape.
             high: largest values, same shape.
         """
+        if self.alike and low.dim():
+            low, high = low.amin().expand_as(low), high.amax().expand_as(high)
         low = torch.minimum(low.double(), torch.zeros(()).double())
         high = torch.maximum(high.double(), torch.zeros(()).double())
         high = torch.maximum(high, low + self.least_range)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
 from runtimes.graphs import S8, U8, Graph
 
 S16 = np.int16

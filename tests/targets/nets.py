@@ -1,0 +1,55 @@
+"""A convolutional net and a transformer block, with what targets treat in their own ways."""
+
+from __future__ import annotations
+
+import torch
+from integration.compiling import Case, Made
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvNet(nn.Module):
+    """A residual block, a concatenation, pools and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        self.first, self.second = (nn.Conv2d(16, 16, 3, padding=1) for _ in range(2))
+        self.left, self.right = nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 3, padding=1)
+        self.join, self.head = nn.Conv2d(32, 16, 1), nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.norm(self.stem(x)).relu(), 2)
+        x = (x + self.second(self.first(x).relu())).relu()
+        x = torch.cat((self.left(x), self.right(x)), 1)
+        return self.head(self.join(x).relu().mean((2, 3)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, width: int = 32, heads: int = 2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.one, self.two = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        y = self.qkv(self.one(x)).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        q, k, v = y.permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        x = x + self.out(y.reshape(batch, tokens, width))
+        return x + self.down(F.gelu(self.up(self.two(x))))
+
+
+def conv_net() -> Made:
+    return ConvNet(), {"x": torch.randn(2, 3, 12, 12)}, {}
+
+
+def block() -> Made:
+    return Block(), {"x": torch.randn(2, 6, 32)}, {}
+
+
+CASES = {"conv-net": Case("conv-net", conv_net), "block": Case("block", block)}

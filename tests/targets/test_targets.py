@@ -1,0 +1,162 @@
+"""Every target compiles a convolutional net and a transformer block to a file that keeps its rules.
+
+What cannot run here is read against the rules; ONNX Runtime computes such files all the same, so
+they are held to the simulation as well.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from integration.compiling import Warnings, compile_case
+from onnx import numpy_helper
+
+from rewrite import CheckError, Target
+from rewrite.lint import lint
+from rewrite.lowering.agreement import LARGEST_LAYER_DIFFERENCE
+from rewrite.plugin_host import PluginHost
+from rewrite.runtimes import get_runtime
+
+from .nets import CASES
+
+HOST = PluginHost()
+INT8 = [n for n in HOST.targets() if n != "ort-weight-only"]
+ELSEWHERE = ("ort-arm64", "qnn", "tensorrt", "vitis")
+LOWEST_SQNR = 35.0
+"""In dB, of the file on ONNX Runtime against the simulation."""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Return (result, what was said) of a case for a target, each compiled once."""
+    made = {}
+
+    def make(name: str, case: str):
+        if (name, case) not in made:
+            folder, talk = tmp_path_factory.mktemp(f"{name}-{case}"), Warnings()
+            preset = "academic" if name == "academic" else "int8"
+            result = compile_case(CASES[case], folder, preset, talk, target=name)
+            made[name, case] = result, talk.heard
+        return made[name, case]
+
+    return make
+
+
+def graph_of(result) -> onnx.GraphProto:
+    return onnx.load(result.artifact.path).graph
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", INT8)
+def test_a_file_keeps_the_rules_of_its_target(name, case, compiled):
+    result, heard = compiled(name, case)
+    assert lint(result.artifact.path, HOST.find_target(name)) == []
+    assert result.artifact.lowered.is_quantized
+    if name in ELSEWHERE:
+        assert not heard and not result.artifact.runtimes
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_files_for_elsewhere_are_what_was_simulated(name, case, compiled):
+    result, _ = compiled(name, case)
+    artifact = result.artifact
+    inputs = [artifact.lowered.program.example]
+    artifact.run_on(get_runtime("onnxruntime"), artifact.lowered.program, inputs, threads=1)
+    agreement = artifact.runtimes.pop().agreement
+    assert agreement.difference.sqnr_db >= LOWEST_SQNR
+    assert agreement.layers.compared == agreement.layers.total > 0
+    assert agreement.layers.max_lsb <= LARGEST_LAYER_DIFFERENCE
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", ["ort-x64-avx2", "academic"])
+def test_files_for_here_are_run(name, case, compiled):
+    result, _ = compiled(name, case)
+    found = result.as_json()["runtimes"]["onnxruntime"]
+    assert not found["problem"]
+    if name == "ort-x64-avx2":
+        assert found["int8"]["fired"] == found["int8"]["eligible"] > 0
+
+
+def initializers(result) -> dict[str, np.ndarray]:
+    return {t.name: numpy_helper.to_array(t) for t in graph_of(result).initializer}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_avx2_weights_have_seven_bits(case, compiled):
+    result, _ = compiled("ort-x64-avx2", case)
+    weights = [v for n, v in initializers(result).items() if "weight_int8" in n]
+    assert weights and max(abs(w.astype(int)).max() for w in weights) == 64
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_vitis_scales_are_powers_of_two(case, compiled):
+    result, _ = compiled("vitis", case)
+    scales = [v for n, v in initializers(result).items() if "scale" in n]
+    assert scales and all((np.frexp(s)[0] == 0.5).all() for s in scales)
+    assert all(s.size == 1 for s in scales)
+
+
+def test_tensorrt_adds_a_float_branch_to_an_int8_skip(compiled):
+    result, _ = compiled("tensorrt", "conv-net")
+    graph = graph_of(result)
+    made = {o: n.op_type for n in graph.node for o in n.output}
+    (add,) = [n for n in graph.node if n.op_type == "Add"]
+    assert {made[name] for name in add.input} == {"Conv", "DequantizeLinear"}
+    (concat,) = [n for n in graph.node if n.op_type == "Concat"]
+    assert {made[name] for name in concat.input} == {"DequantizeLinear"}
+
+
+def test_tensorrt_leaves_small_layers_and_attention_float(compiled):
+    result, _ = compiled("tensorrt", "conv-net")
+    reasons = {r.reason for report in result.reports for r in report.outcome.rejected}
+    assert "it has 3 channels in and 16 out: int8 kernels take 16 or more" in reasons
+    result, _ = compiled("tensorrt", "block")
+    quantized = {n.input[0] for n in graph_of(result).node if n.op_type == "QuantizeLinear"}
+    assert len(quantized) == 4  # in front of qkv, the projection, and both layers of the MLP
+
+
+def test_academic_folds_nothing(compiled):
+    result, _ = compiled("academic", "conv-net")
+    ops = result.artifact.ops
+    assert ops["BatchNormalization"] == 1
+    (stem,) = [n for n in graph_of(result).node if n.op_type == "BatchNormalization"]
+    assert stem is not None
+
+
+def test_academic_keeps_eight_bits_at_the_ends(tmp_path):
+    from rewrite.pass_spec import parse_passes
+
+    passes = "remove-dead-code,expand-attention,insert-quantizers{bits=w4a4},calibrate"
+    result = compile_case(
+        CASES["conv-net"],
+        tmp_path,
+        None,
+        target="academic",
+        passes=tuple(parse_passes(passes)),
+    )
+    widest = {
+        name.removesuffix(".weight_int8"): int(abs(value.astype(int)).max())
+        for name, value in initializers(result).items()
+        if name.endswith(".weight_int8")
+    }
+    assert {n for n, top in widest.items() if top > 8} == {"stem", "head"}
+    assert len(widest) == 7
+
+
+def test_a_file_that_breaks_a_rule_is_not_written(tmp_path, monkeypatch):
+    text = 'name = "strict"\nextends = "tensorrt"\nrules = ["int32-bias"]'
+    strict = Target.parse(text).resolved(HOST.targets())
+    monkeypatch.setattr(PluginHost, "find_target", lambda self, name: strict)
+    with pytest.raises(CheckError, match="breaks rules of target 'strict' in") as caught:
+        compile_case(CASES["block"], tmp_path, target="strict")
+    assert caught.value.hint == "--checks report writes it all the same, and tells every place"
+    assert not (tmp_path / "block.onnx").exists()
+    talk = Warnings()
+    result = compile_case(CASES["block"], tmp_path, talk=talk, target="strict", checks="report")
+    violations = result.as_json()["artifact"]["violations"]
+    assert len(violations) == len(talk.heard) == 6
+    assert violations[0]["rule"] == "int32-bias"
+    assert (tmp_path / "block.onnx").exists()
