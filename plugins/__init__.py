@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib import resources
 
-from rewrite import Calibrator, Lowering, Pass, Preset, Target, hookimpl
+from rewrite import Calibrator, Fault, Lowering, Pass, Preset, Target, hookimpl
+from rewrite.faults import parse_faults
+
+_KNOWN_BAD = "known_bad.toml"
 
 
 @hookimpl
@@ -51,8 +54,15 @@ def rewrite_targets() -> Iterator[Target]:
     """Yield every TOML file of the targets folder."""
     folder = resources.files("rewrite_plugins") / "targets"
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".toml"):
+        if file.name.endswith(".toml") and file.name != _KNOWN_BAD:
             yield Target.parse(file.read_text(encoding="utf-8"), file.name)
+
+
+@hookimpl
+def rewrite_faults() -> Iterable[Fault]:
+    """Yield the known bad combinations."""
+    file = resources.files("rewrite_plugins") / "targets" / _KNOWN_BAD
+    yield from parse_faults(file.read_text(encoding="utf-8"), file.name)
 
 
 @hookimpl

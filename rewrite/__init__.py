@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rewrite.descriptors import Calibrator, Lowering, Model, PassObserver, Preset
     from rewrite.emitter import Emitter
     from rewrite.errors import CaptureError, CheckError, PluginError, RewriteError, UsageError
+    from rewrite.faults import Fault
     from rewrite.hookspecs import hookimpl
     from rewrite.options import option
     from rewrite.passes import Context, Outcome, Pass, Rejection
@@ -33,6 +34,7 @@ __all__ = [
     "Const",
     "Context",
     "Emitter",
+    "Fault",
     "Lowering",
     "Match",
     "Maybe",
@@ -70,6 +72,7 @@ _NAMES = {
     "descriptors": "Calibrator Lowering Model PassObserver Preset",
     "emitter": "Emitter",
     "errors": "CaptureError CheckError PluginError RewriteError UsageError",
+    "faults": "Fault",
     "hookspecs": "hookimpl",
     "options": "option",
     "passes": "Context Outcome Pass Rejection",

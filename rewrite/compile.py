@@ -33,6 +33,7 @@ from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
 from rewrite.quantization.batches import check_batch
 from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Result, peak_rss_mb
+from rewrite.steering import choose_opset, faults_of, steer_specs
 from rewrite.talk import Talk
 from rewrite.target import Target
 
@@ -159,9 +160,11 @@ def _rewrite(request: Request, host: PluginHost, talk: Talk) -> _Job:
     """Do everything up to the rewritten program; cheap mistakes are found first."""
     passes = choose_passes(host, request)
     target = host.find_target(request.target)
+    faults = faults_of(target, host.faults())
+    target = steer_specs(target, faults, talk)
     check_device(request.device)
     result = Result(request.model, request.target, passes=passes, seed=request.seed)
-    result.opset = _opset(request, target)
+    result.opset = choose_opset(request.opset, target, faults, talk)
     description = find_model(host, request.model)
     _seed(request.seed)
     talk.step(f"capture {description.name}")
@@ -265,16 +268,6 @@ def _metadata(job: _Job) -> dict[str, Any]:
         "seed": job.request.seed,
         "ledger": job.program.ledger,
     }
-
-
-def _opset(request: Request, target: Target) -> int:
-    opset = request.opset or target.opset
-    low, high = target.opset_range
-    if not low <= opset <= high:
-        raise UsageError(
-            f"opset {opset} does not suit target '{target.name}'", hint=f"use {low} to {high}"
-        )
-    return opset
 
 
 def _seed(seed: int) -> None:

@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from rewrite.descriptors import Calibrator, Lowering, Model, PassObserver, Preset
+    from rewrite.faults import Fault
     from rewrite.passes import Pass
     from rewrite.target import Target
 
@@ -85,6 +86,27 @@ def rewrite_targets() -> Iterable[Target]:
         @hookimpl
         def rewrite_targets():
             yield Target.parse('name = "plain"\nsummary = "Float only."\nopset = 20')
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def rewrite_faults() -> Iterable[Fault]:
+    """Yield known bad combinations of a runtime's version, an opset and a type.
+
+    Example:
+        from rewrite import Fault, hookimpl
+
+        @hookimpl
+        def rewrite_faults():
+            yield Fault(
+                "slow-opset",
+                runtime="onnxruntime",
+                versions=">=9,<9.2",
+                opset=(21, 21),
+                symptom="takes minutes to load opset 21",
+                does="writes an older opset",
+            )
     """
     raise NotImplementedError
 

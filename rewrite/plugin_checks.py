@@ -13,6 +13,7 @@ import torch
 
 from rewrite.descriptors import Calibrator, Lowering, Model, PassObserver, Preset
 from rewrite.errors import UsageError
+from rewrite.faults import Fault, matches
 from rewrite.options import build, option_values
 from rewrite.passes import Equivalence, Pass
 from rewrite.target import Target
@@ -107,6 +108,18 @@ def _target(value: Any) -> tuple[str, ...]:
     return (require_name(value.name, "a Target"),)
 
 
+def _fault(value: Any) -> tuple[str, ...]:
+    _instance(value, Fault)
+    name = require_name(value.name, "a Fault")
+    if not value.symptom:
+        raise ContractError(f"fault '{name}' has no symptom: say what happens")
+    try:
+        matches("", value.versions)
+    except UsageError as error:
+        raise ContractError(f"fault '{name}': {error.what}") from error
+    return (name,)
+
+
 def _lowering(value: Any) -> tuple[str, ...]:
     _instance(value, Lowering)
     if isinstance(value.overload, torch._ops.OpOverloadPacket):
@@ -145,6 +158,7 @@ KINDS = {
         Kind("preset", "rewrite_presets", _preset),
         Kind("model", "rewrite_models", _model),
         Kind("target", "rewrite_targets", _target),
+        Kind("fault", "rewrite_faults", _fault),
         Kind("lowering", "rewrite_lowerings", _lowering),
         Kind("calibrator", "rewrite_calibrators", _calibrator),
         Kind("observer", "rewrite_observers", _observer),

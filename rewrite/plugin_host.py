@@ -14,6 +14,7 @@ import pluggy
 from rewrite import hookspecs, plugin_loading
 from rewrite.descriptors import Calibrator, Lowering, Model, PassObserver, Preset
 from rewrite.errors import PluginError, UsageError, nearest, unknown
+from rewrite.faults import Fault
 from rewrite.passes import Pass
 from rewrite.plugin_checks import KINDS
 from rewrite.plugin_loading import Failure
@@ -92,6 +93,10 @@ class PluginHost:
             except UsageError as error:
                 self._record("target", name, Failure(error.what, error.where, error.hint))
         return found
+
+    def faults(self) -> list[Fault]:
+        """Return the known bad combinations of runtimes, opsets and types."""
+        return list(self._table("fault").values())
 
     def calibrators(self) -> dict[str, type[Calibrator]]:
         """Return the calibrator classes by name."""

@@ -46,20 +46,32 @@ def targets(name: str | None, **given: Any) -> None:
 
 
 def _describe(host: PluginHost, name: str) -> dict[str, Any]:
+    from rewrite.steering import faults_of
+
     target = host.find_target(name)
-    return {**asdict(target), "distribution": host.origin("target", name)}
+    value = {k: v for k, v in asdict(target).items() if k != "tables"}
+    return {
+        **value,
+        "distribution": host.origin("target", name),
+        "faults": [asdict(fault) for fault in faults_of(target, host.faults())],
+    }
 
 
 def _show_one(value: dict[str, Any]) -> None:
     low, high = value["opset_range"]
     click.echo(f"{value['name']}: {value['summary']}")
     click.echo(f"from: {value['distribution']} ({value['source']})")
+    if value["extends"]:
+        click.echo(f"extends: {value['extends']}")
     click.echo(f"opset: {value['opset']} ({low} to {high})")
-    click.echo(f"runs on: {', '.join(value['runtimes'])}")
+    click.echo(f"runs on: {', '.join(value['runtimes']) or 'nothing here'}")
+    if value["machines"]:
+        click.echo(f"on machines: {', '.join(value['machines'])}")
     click.echo(f"bias: {value['bias']}")
     click.echo(f"absorbed before a quantizer: {', '.join(value['absorbs']) or 'nothing'}")
     click.echo(f"legalized by: {', '.join(value['legalize']) or 'nothing'}")
     click.echo(f"written around: {', '.join(value['avoids']) or 'nothing'}")
+    click.echo(f"held to the rules: {', '.join(value['rules']) or 'none'}")
     made_by = [f"{spec} if made by {kind}" for kind, spec in value["producers"].items()]
     click.echo(f"inputs are {', '.join(made_by) or 'what their reader wants'}\n")
     show_table(
@@ -74,6 +86,13 @@ def _show_one(value: dict[str, Any]) -> None:
             for kind, rule in value["ops"].items()
         ],
     )
+
+    if value["faults"]:
+        click.echo()
+        show_table(
+            ("known to be bad here", "what happens", "what is done"),
+            [(f["name"], f"{f['runtime']} {f['symptom']}", f["does"]) for f in value["faults"]],
+        )
 
 
 def _settings(values: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +125,17 @@ class QuantSpec:
             least_range=float(data.get("least-range", 0.0)),
             fixed_bits=bool(data.get("fixed-bits", False)),
         )
+
+    @classmethod
+    def fields_of(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what keys of a TOML table set, by the fields of a spec."""
+        found: dict[str, Any] = {}
+        for key, value in data.items():
+            if key == "range":
+                found["qmin"], found["qmax"] = value
+            else:
+                found[key.replace("-", "_")] = value
+        return found
 
     def parameters(
         self, low: torch.Tensor, high: torch.Tensor

@@ -10,6 +10,7 @@ import pytest
 from rewrite import (
     Calibrator,
     Context,
+    Fault,
     Lowering,
     Model,
     Outcome,
@@ -28,6 +29,7 @@ YIELDS = {
     "rewrite_presets": Preset,
     "rewrite_models": Model,
     "rewrite_targets": Target,
+    "rewrite_faults": Fault,
     "rewrite_lowerings": Lowering,
     "rewrite_calibrators": Calibrator,
     "rewrite_observers": PassObserver,

@@ -54,6 +54,17 @@ def test_every_rule_for_files():
     assert [" ".join(entry.split()) for entry in listed] == expected
 
 
+def test_every_known_bad_combination():
+    part = TEXT.split("\n### Known bad combinations\n", 1)[1].split("\n## ", 1)[0]
+    listed = re.findall(r"^- (`[\w-]+`: (?:.|\n  )*)$", part, re.MULTILINE)
+    expected = [
+        " ".join([f"`{f.name}`:", f.runtime, *f.versions.split(), f"{f.symptom}."])
+        + f" The compiler {f.does}."
+        for f in PluginHost().faults()
+    ]
+    assert [" ".join(entry.split()) for entry in listed] == expected
+
+
 def test_every_kind_fault_and_runtime():
     assert words("\nKinds: ") == {*kinds._KINDS.values(), "global-average-pool"}
     assert set(table("### Faults that can be avoided")) == set(target.AVOIDABLE)

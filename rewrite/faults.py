@@ -1,0 +1,178 @@
+"""Known bad combinations of a runtime's version, an opset and a type, as data read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rewrite.errors import UsageError, unknown
+from rewrite.quantization.spec import QuantSpec
+from rewrite.target import AVOIDABLE, Target
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROLES = ("activation", "weight", "operand")
+"""What a spec is used for: by layers, for their weights, in products of activations."""
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_CONDITION = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)\s*")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One combination that does not work, and what the compiler does about it."""
+
+    name: str
+    runtime: str
+    symptom: str
+    """What happens, as the end of a sentence that starts with the runtime's name."""
+    versions: str = ""
+    """Conditions such as `>=1.31,<1.40`; empty is any version."""
+    machines: tuple[str, ...] = ()
+    """Processors it is seen on, as `platform.machine()` names them; empty is any."""
+    opset: tuple[int, int] | None = None
+    """Opsets, from and to, that it is seen at; None is any."""
+    role: str = ""
+    """What a spec must be used for, of `ROLES`."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """Values that such a spec has, by the keys of a target's [spec.NAME]."""
+    use: Mapping[str, Any] = field(default_factory=dict)
+    """Values to give it instead."""
+    avoid: str = ""
+    """What a target lists in `avoids` to have files written around it."""
+    does: str = ""
+    """What the compiler does, for people."""
+    source: str = ""
+    """Where it is reported, or how it was measured."""
+
+    def concerns(self, target: Target, version: str) -> bool:
+        """Tell whether a target runs into it, where a version of the runtime is installed.
+
+        Args:
+            target: with everything it inherits.
+            version: of the runtime; empty if it is not installed, so that any may come.
+        """
+        machines = set(self.machines) & set(target.machines)
+        if self.runtime not in target.runtimes or not matches(version, self.versions):
+            return False
+        if self.machines and target.machines and not machines:
+            return False
+        if self.avoid:
+            return True
+        return not self.role or bool(self.specs_of(target))
+
+    def specs_of(self, target: Target) -> list[str]:
+        """Return the names of the specs of a target that it is about."""
+        wanted = QuantSpec.fields_of(self.spec)
+        found = []
+        for name in specs_by_role(target).get(self.role, ()):
+            spec = target.specs[name]
+            if all(getattr(spec, key) == value for key, value in wanted.items()):
+                found.append(name)
+        return found
+
+    @property
+    def is_about_opset(self) -> bool:
+        """Whether another opset is the way around it."""
+        return self.opset is not None and not self.use and not self.avoid
+
+
+def matches(version: str, conditions: str) -> bool:
+    """Tell whether a version such as `1.31.1` fits conditions such as `>=1.31,<1.40`.
+
+    Args:
+        version: its numbers count, up to the first part that is none; empty fits everything.
+        conditions: joined by commas; `==1.31` is that number alone.
+
+    Raises:
+        UsageError: for conditions of another form.
+    """
+    for part in filter(None, conditions.split(",")):
+        found = _CONDITION.fullmatch(part)
+        if found is None:
+            raise UsageError(f"'{part}' is no condition on versions", hint="such as >=1.31,<1.40")
+        if version and not _COMPARE[found[1]](*_padded(_numbers(version), _numbers(found[2]))):
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    leading = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in leading[0].split(".")) if leading else ()
+
+
+def _padded(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give both as many numbers as the longer one has; what a condition leaves out is 0."""
+    size = max(len(a), len(b))
+    return a + (0,) * (size - len(a)), b + (0,) * (size - len(b))
+
+
+def specs_by_role(target: Target) -> dict[str, list[str]]:
+    """Return the names of a target's calibrated specs by what its rules use them for."""
+    found: dict[str, list[str]] = {role: [] for role in ROLES}
+    for kind, rule in target.ops.items():
+        for argument, name in rule.inputs.items():
+            role = "weight" if argument == "weight" else "activation"
+            found["operand" if kind == "matmul" else role].append(name)
+        if rule.output:
+            found["activation"].append(rule.output)
+    for names in found.values():
+        names += [target.ends[name] for name in names if name in target.ends]
+    return {
+        role: [name for name in dict.fromkeys(names) if not target.specs[name].is_fixed]
+        for role, names in found.items()
+    }
+
+
+def parse_faults(text: str, source: str = "") -> list[Fault]:
+    """Read the tables [[fault]] of a TOML file.
+
+    Raises:
+        UsageError: for text that is no TOML, an unknown key or a value that cannot be.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the faults are not valid TOML: {error}", where=source) from None
+    return [_fault(table, source) for table in data.get("fault", ())]
+
+
+def _fault(table: dict[str, Any], source: str) -> Fault:
+    keys = {f.name for f in dataclasses.fields(Fault)}
+    for key in table:
+        if key not in keys:
+            raise unknown("key of a fault", key, keys, where=source)
+    for key in ("name", "runtime", "symptom"):
+        if key not in table:
+            raise UsageError(f"a fault needs a {key}", where=source)
+    if table.get("role", "activation") not in ROLES:
+        raise unknown("role of a spec", table["role"], ROLES, where=source)
+    if table.get("avoid") and table["avoid"] not in AVOIDABLE:
+        raise unknown("fault to avoid", table["avoid"], AVOIDABLE, where=source)
+    matches("", table.get("versions", ""))
+    for part in ("spec", "use"):
+        QuantSpec.from_data(part, dict(table.get(part, {})), source)
+    made = dict(table)
+    for key in ("opset", "machines"):
+        if key in made:
+            made[key] = tuple(made[key])
+    return Fault(**made)
+
+
+def concerning(faults: Iterable[Fault], target: Target, versions: Mapping[str, str]) -> list[Fault]:
+    """Return the faults that a target runs into, with these versions of runtimes."""
+    return [f for f in faults if f.concerns(target, versions.get(f.runtime, ""))]

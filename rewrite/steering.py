@@ -1,0 +1,81 @@
+"""Steering a compilation around known bad combinations, and saying so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from rewrite.errors import UsageError
+from rewrite.faults import Fault, concerning
+from rewrite.quantization.spec import QuantSpec
+from rewrite.runtimes import get_runtime, runtimes
+from rewrite.talk import Talk
+from rewrite.target import Target
+
+
+def installed_versions(target: Target) -> dict[str, str]:
+    """Return the installed version of each runtime of a target, '' for one that is not."""
+    known = {runtime.name for runtime in runtimes()}
+    return {name: get_runtime(name).version for name in target.runtimes if name in known}
+
+
+def faults_of(target: Target, faults: Iterable[Fault]) -> list[Fault]:
+    """Return the known faults that a target runs into on this machine."""
+    return concerning(faults, target, installed_versions(target))
+
+
+def steer_specs(target: Target, faults: Sequence[Fault], talk: Talk) -> Target:
+    """Give the specs of a target what works on the installed runtimes, a line for each change."""
+    specs = dict(target.specs)
+    for fault in faults:
+        if not fault.use or fault.opset:
+            continue
+        now = dataclasses.replace(target, specs=specs)
+        for name in fault.specs_of(now):
+            specs[name] = dataclasses.replace(specs[name], **QuantSpec.fields_of(fault.use))
+            talk.warn(f"{_who(fault)} {fault.symptom}: [spec.{name}] is {_shown(fault)} instead")
+    return dataclasses.replace(target, specs=specs) if specs != dict(target.specs) else target
+
+
+def choose_opset(asked: int | None, target: Target, faults: Sequence[Fault], talk: Talk) -> int:
+    """Return the opset to write: the one asked for, or the target's nearest one that works.
+
+    Raises:
+        UsageError: for one that the target does not take.
+    """
+    low, high = target.opset_range
+    opset = asked or target.opset
+    if not low <= opset <= high:
+        known = next((f for f in faults if f.opset and f.opset[0] <= opset <= f.opset[1]), None)
+        because = f"; {_who(known)} {known.symptom}" if known else ""
+        raise UsageError(
+            f"opset {opset} does not suit target '{target.name}'",
+            hint=f"use {low} to {high}{because}",
+        )
+    fault = _at(opset, faults)
+    if fault is None:
+        return opset
+    if asked is not None:
+        talk.warn(f"{_who(fault)} {fault.symptom}: opset {opset} was asked for")
+        return opset
+    for other in sorted(range(low, high + 1), key=lambda o: (abs(o - opset), o)):
+        if _at(other, faults) is None:
+            talk.warn(f"{_who(fault)} {fault.symptom}: opset {other} instead of {opset}")
+            return other
+    return opset
+
+
+def _at(opset: int, faults: Sequence[Fault]) -> Fault | None:
+    """Return the first fault that an opset runs into."""
+    for fault in faults:
+        if fault.is_about_opset and fault.opset and fault.opset[0] <= opset <= fault.opset[1]:
+            return fault
+    return None
+
+
+def _who(fault: Fault) -> str:
+    return f"{fault.runtime} {get_runtime(fault.runtime).version}".strip()
+
+
+def _shown(fault: Fault) -> str:
+    return ", ".join(f"{key} {value}" for key, value in fault.use.items())

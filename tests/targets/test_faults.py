@@ -1,0 +1,204 @@
+"""Known bad combinations: which concern a target, and what the compiler does and says."""
+
+from __future__ import annotations
+
+import pytest
+from integration.compiling import Warnings, compile_case
+
+from rewrite import Fault, Target, UsageError
+from rewrite.faults import matches, parse_faults, specs_by_role
+from rewrite.plugin_host import PluginHost
+from rewrite.steering import choose_opset, faults_of, installed_versions, steer_specs
+from rewrite.target import AVOIDABLE
+
+from .nets import CASES
+
+HOST = PluginHost()
+KNOWN = {fault.name: fault for fault in HOST.faults()}
+
+
+def extended(text: str) -> Target:
+    return Target.parse(f'name = "mine"\n{text}', "mine.toml").resolved(HOST.targets())
+
+
+@pytest.mark.parametrize(
+    ("version", "conditions", "expected"),
+    [
+        ("1.31.1", ">=1.31", True),
+        ("1.31.1", ">=1.31,<1.31.1", False),
+        ("1.24.4", ">=1.31", False),
+        ("1.4", "<1.31", True),
+        ("1.31", "==1.31.0", True),
+        ("2026.4.1-22982-e213a147257", ">=2026.1,<2027", True),
+        ("1.31.1", "", True),
+        ("", ">=9", True),
+    ],
+)
+def test_versions(version, conditions, expected):
+    assert matches(version, conditions) is expected
+
+
+def test_what_is_no_condition():
+    with pytest.raises(UsageError, match="is no condition on versions"):
+        matches("1.31", "~1.31")
+
+
+def test_every_fault_that_can_be_avoided_is_known():
+    assert {fault.avoid for fault in KNOWN.values() if fault.avoid} == set(AVOIDABLE)
+    assert all(fault.source and fault.does for fault in KNOWN.values())
+
+
+@pytest.mark.parametrize("name", HOST.targets())
+def test_the_built_in_targets_need_no_steering(name):
+    """What they say is what was found to work."""
+    target, talk = HOST.find_target(name), Warnings()
+    faults = faults_of(target, HOST.faults())
+    assert steer_specs(target, faults, talk) is target
+    assert choose_opset(None, target, faults, talk) == target.opset
+    assert not talk.heard
+
+
+def test_roles_of_specs():
+    roles = specs_by_role(HOST.find_target("portable"))
+    assert roles == {"activation": ["activation"], "weight": ["weight"], "operand": ["operand"]}
+    assert specs_by_role(HOST.find_target("academic"))["weight"] == ["weight", "end-weight"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "text", "spec", "expected"),
+    [
+        (
+            "signed-activations-off-zero",
+            'extends = "openvino"\nspec.activation.dtype = "int8"',
+            "activation",
+            ("int8", -128, 127, True),
+        ),
+        (
+            "unsigned-weights",
+            'extends = "openvino"\nspec.weight = {dtype = "uint8", range = [0, 255]}',
+            "weight",
+            ("int8", -127, 127, True),
+        ),
+        (
+            "operands-off-zero",
+            'extends = "openvino"\nspec.operand = {dtype = "uint8", symmetric = false}',
+            "operand",
+            ("int8", -128, 127, True),
+        ),
+        (
+            "signed-activations-on-x86",
+            'extends = "ort-x64"\nspec.activation.dtype = "int8"',
+            "activation",
+            ("uint8", 0, 255, False),
+        ),
+        (
+            "unsigned-weights-on-x86",
+            'extends = "ort-x64"\nspec.weight = {dtype = "uint8", range = [0, 255]}',
+            "weight",
+            ("int8", -127, 127, True),
+        ),
+    ],
+)
+def test_specs_are_steered_with_a_line(fault, text, spec, expected):
+    target, talk = extended(text), Warnings()
+    steered = steer_specs(target, [KNOWN[fault]], talk).spec(spec)
+    assert (steered.dtype, steered.qmin, steered.qmax, steered.symmetric) == expected
+    assert len(talk.heard) == 1
+    assert KNOWN[fault].symptom in talk.heard[0] and f"[spec.{spec}]" in talk.heard[0]
+    again = steer_specs(steer_specs(target, [KNOWN[fault]], Warnings()), [KNOWN[fault]], talk)
+    assert len(talk.heard) == 1 and again.spec(spec) == steered
+
+
+def test_what_other_machines_do_is_no_concern():
+    arm = HOST.find_target("ort-arm64")
+    assert not KNOWN["signed-activations-on-x86"].concerns(arm, "1.31.1")
+
+
+def test_an_older_opset_is_written_with_a_line():
+    talk = Warnings()
+    target = extended('extends = "ort-x64"\nopset = 21\nopset-range = [17, 21]')
+    faults = [f for f in HOST.faults() if f.concerns(target, "1.31.1")]
+    assert choose_opset(None, target, faults, talk) == 20
+    (line,) = talk.heard
+    assert "cannot load int8 operands" in line and line.endswith("opset 20 instead of 21")
+    older = [f for f in HOST.faults() if f.concerns(target, "1.24.4")]
+    assert choose_opset(None, target, older, talk) == 21
+
+
+def test_an_opset_that_was_asked_for_is_written_with_a_warning():
+    talk = Warnings()
+    target = extended('extends = "ort-x64"\nopset-range = [17, 21]')
+    faults = [KNOWN["signed-operands-from-opset-21"]]
+    assert choose_opset(21, target, faults, talk) == 21
+    assert talk.heard[0].endswith("opset 21 was asked for")
+
+
+def test_a_target_with_one_opset_keeps_it():
+    target = extended('extends = "ort-x64"\nopset = 21\nopset-range = [21, 21]')
+    talk = Warnings()
+    assert choose_opset(None, target, [KNOWN["signed-operands-from-opset-21"]], talk) == 21
+    assert not talk.heard
+
+
+def test_an_opset_outside_the_range_tells_why():
+    target = HOST.find_target("portable")
+    with pytest.raises(UsageError, match="opset 21 does not suit target 'portable'") as caught:
+        choose_opset(21, target, [KNOWN["signed-operands-from-opset-21"]], Warnings())
+    assert caught.value.hint.startswith("use 17 to 20; onnxruntime ")
+    assert caught.value.hint.endswith("cannot load int8 operands of attention at opset 21 or later")
+
+
+def test_installed_versions_are_those_of_the_targets_runtimes():
+    assert set(installed_versions(HOST.find_target("ort-x64"))) == {"onnxruntime"}
+    assert installed_versions(HOST.find_target("tensorrt")) == {}
+
+
+def test_compiling_steers(tmp_path, monkeypatch):
+    target = extended('extends = "ort-x64"\nopset = 21\nopset-range = [17, 21]')
+    monkeypatch.setattr(PluginHost, "find_target", lambda self, name: target)
+    talk = Warnings()
+    result = compile_case(CASES["block"], tmp_path, talk=talk, target="mine")
+    assert result.opset == result.artifact.opset == 20
+    assert any("opset 20 instead of 21" in line for line in talk.heard)
+
+
+def test_a_third_party_adds_one(tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from pathlib import Path\n"
+        "from rewrite import hookimpl\n"
+        "from rewrite.faults import parse_faults\n\n\n"
+        "@hookimpl\n"
+        "def rewrite_faults():\n"
+        "    yield from parse_faults(Path(__file__).with_suffix('.toml').read_text())\n"
+    )
+    plugin.with_suffix(".toml").write_text(
+        '[[fault]]\nname = "mine"\nruntime = "onnxruntime"\nsymptom = "does"\nopset = [20, 20]\n'
+    )
+    host = PluginHost(plugins=[str(plugin)])
+    target = host.find_target("portable")
+    assert choose_opset(None, target, faults_of(target, host.faults()), Warnings()) == 19
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[[fault]", "not valid TOML"),
+        ('[[fault]]\nname = "a"', "a fault needs a runtime"),
+        ('[[fault]]\nruntimes = "a"', "unknown key of a fault 'runtimes'"),
+        ("{}\nrole = 'weights'", "unknown role of a spec 'weights'"),
+        ("{}\navoid = 'a'", "unknown fault to avoid 'a'"),
+        ("{}\nversions = '1'", "'1' is no condition on versions"),
+        ("{}\nuse = {dtypes = 'int8'}", r"unknown key of \[spec.use\] 'dtypes'"),
+    ],
+)
+def test_mistakes_are_named(text, what):
+    complete = '[[fault]]\nname = "a"\nruntime = "b"\nsymptom = "c"'
+    with pytest.raises(UsageError, match=what):
+        parse_faults(text.replace("{}", complete, 1), "faults.toml")
+
+
+def test_a_fault_without_conditions_concerns_every_file():
+    target = HOST.find_target("ort-x64")
+    assert Fault("a", "onnxruntime", "b").concerns(target, "1.0")
+    assert not Fault("a", "openvino", "b").concerns(target, "1.0")
