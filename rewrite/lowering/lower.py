@@ -15,6 +15,7 @@ import torch
 from torch import fx
 
 from rewrite.errors import UsageError
+from rewrite.lowering.convert_down import FIRST_WRITTEN, convert_down
 from rewrite.lowering.export import export_onnx
 from rewrite.lowering.four_bits import pack_four_bits
 from rewrite.lowering.sixteen_bits import use_contributed_operators
@@ -95,10 +96,11 @@ def lower(
         avoids: known faults of the target's runtimes to write around.
 
     Raises:
-        CheckError: when an operator cannot be translated.
+        CheckError: when an operator cannot be translated, or not to this opset.
     """
-    model = export_onnx(program, opset, dict(translations))
+    model = export_onnx(program, max(opset, FIRST_WRITTEN), dict(translations))
     tidy(model)
+    convert_down(model, opset)
     steer(model, avoids)
     spell(model)
     use_contributed_operators(model, opset)
