@@ -23,6 +23,7 @@ from rewrite.eager_check import check_against_eager
 from rewrite.errors import CaptureError
 from rewrite.errors import first_line as first_line
 from rewrite.functional import functional_module
+from rewrite.plain_layers import plain_layers, without_mask_detection
 from rewrite.program import Program
 from rewrite.provenance import is_library, short_path
 from rewrite.state import check_stateless, drop_writes
@@ -95,7 +96,7 @@ def _is_parameter(model: nn.Module, name: str) -> bool:
 def _check_runs(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return what the model makes of its example inputs."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), plain_layers():
             return model(*args, **kwargs)
     except Exception as error:
         raise CaptureError(
@@ -115,6 +116,8 @@ def _export(
             warnings.catch_warnings(),
             contextlib.redirect_stderr(io.StringIO()),
             torch.no_grad(),
+            plain_layers(),
+            without_mask_detection(),
         ):
             warnings.simplefilter("ignore")
             return torch.export.export(
