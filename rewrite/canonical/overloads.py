@@ -107,6 +107,32 @@ class ReversedSubtraction(Rule):
         )
 
 
+class PromotedReversal(Rule):
+    """rsub(x, c) = rsub(x as float, c), x an integer and c not.
+
+    The exporter knows how to promote x - c, but not c - x.
+    """
+
+    pattern = Op(aten.rsub.Scalar, self=Var("x"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline a difference that has the dtype of its tensor."""
+        return "it promotes nothing" if dtype(match["x"]) == dtype(match.root) else None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the cast and the subtraction."""
+        wide = emit.call(
+            aten._to_copy.default, like=match.root, self=match["x"], dtype=dtype(match.root)
+        )
+        return emit.call(
+            aten.rsub.Scalar,
+            like=match.root,
+            val=match.root.meta["val"],
+            **{**arguments(match.root), "self": wide},
+        )
+
+
 class SoftmaxDtype(Rule):
     """softmax(x, d, dtype of x) = softmax(x, d), d counted as -1 when it is the last."""
 
@@ -183,6 +209,7 @@ OVERLOAD_RULES: list[Rule] = [
     ScalarIsTensor(),
     FirstResult(),
     ReversedSubtraction(),
+    PromotedReversal(),
     SoftmaxDtype(),
     SplitHasSizes(),
 ]

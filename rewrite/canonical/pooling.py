@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -71,6 +72,34 @@ class WholePool(Rule):
         return _mean(match.root, _SPATIAL[match.root.target], emit)
 
 
+class DividedPool(Rule):
+    """avg_pool(x, k, divisor d) = avg_pool(x, k) · (∏k / d), padding counted."""
+
+    pattern = Op((aten.avg_pool2d.default, aten.avg_pool3d.default), "pool")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline pooling without a divisor, and windows that reach past the padding."""
+        bound = arguments(match.root)
+        if bound["divisor_override"] is None:
+            return "it divides by the size of its windows"
+        return "its last windows count less" if bound["ceil_mode"] else None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the pooling and the factor."""
+        bound = arguments(match.root)
+        count = math.prod(_per_dim(bound["kernel_size"], _SPATIAL[match.root.target]))
+        plain = {"count_include_pad": True, "divisor_override": None}
+        pooled = emit.call(match.root.target, like=match.root, **{**bound, **plain})
+        return emit.call(
+            aten.mul.Tensor,
+            like=match.root,
+            val=match.root.meta["val"],
+            self=pooled,
+            other=count / bound["divisor_override"],
+        )
+
+
 class AdaptiveMean(Rule):
     """adaptive_avg_pool(x, (1, …)) = mean(x over space), whatever the size of x."""
 
@@ -135,4 +164,10 @@ def _per_dim(values: Any, spatial: int) -> list[int]:
     return list(values) * (spatial if len(values) == 1 else 1)
 
 
-POOLING_RULES: list[Rule] = [AdaptiveMean(), AdaptiveWindows(), PoolOfOne(), WholePool()]
+POOLING_RULES: list[Rule] = [
+    AdaptiveMean(),
+    AdaptiveWindows(),
+    DividedPool(),
+    PoolOfOne(),
+    WholePool(),
+]

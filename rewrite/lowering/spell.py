@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 _ELEMENTWISE = ("Add", "Div", "Mul", "Sub")
+_LAYOUT = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def spell(model: ir.Model) -> None:
@@ -87,14 +88,15 @@ def part_readers(model: ir.Model) -> None:
 
 def _row_width(value: ir.Value | None) -> int | None:
     """Return how long the rows are that a Gather takes from a table, if it is one."""
-    gather = value.producer() if value is not None else None
-    if gather is None or gather.op_type != "Gather" or gather.inputs[0] is None:
+    source = value.producer() if value is not None else None
+    while source is not None and source.op_type in _LAYOUT and source.inputs[0] is not None:
+        source = source.inputs[0].producer()
+    if source is None or source.op_type != "Gather" or source.inputs[0] is None:
         return None
-    table = ir.convenience.get_const_tensor(gather.inputs[0])
-    axis = gather.attributes.get("axis")
-    if table is None or (axis is not None and axis.as_int() != 0) or len(table.shape) != 2:
+    table = ir.convenience.get_const_tensor(source.inputs[0])
+    if value is None or not value.shape or table is None or len(table.shape) != 2:
         return None
-    width = table.shape[1]
+    width = value.shape[-1]
     return width if isinstance(width, int) else None
 
 

@@ -51,12 +51,17 @@ def test_pooling_of_everything_is_a_mean(function):
     [
         lambda x, w: F.avg_pool2d(x, 3),
         lambda x, w: F.avg_pool2d(x, 6, padding=1),
-        lambda x, w: F.avg_pool2d(x, 6, divisor_override=2),
+        lambda x, w: F.avg_pool2d(x, 4, ceil_mode=True, divisor_override=2),
     ],
     ids=["smaller", "padding", "divisor"],
 )
 def test_other_pooling_stays(function):
     assert "avg_pool2d" in text(function)
+
+
+def test_divisor_is_a_factor():
+    found = text(lambda x, w: F.avg_pool2d(x, 2, padding=1, divisor_override=3))
+    assert "divisor_override" not in found and "mul" in found
 
 
 def test_adaptive_pooling_of_even_windows_has_fixed_ones():
