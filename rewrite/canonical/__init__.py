@@ -13,6 +13,7 @@ from rewrite.canonical.constant_fold import fold_constants
 from rewrite.canonical.einsum import EINSUM_RULES
 from rewrite.canonical.fused_linear import FusedLinear
 from rewrite.canonical.gelu import GELU_RULES
+from rewrite.canonical.grouped_products import name_grouped_products
 from rewrite.canonical.layer_norm import LAYER_NORM_RULES
 from rewrite.canonical.linear import LINEAR_RULES
 from rewrite.canonical.masks import MASK_RULES
@@ -23,6 +24,7 @@ from rewrite.canonical.permutes import PERMUTE_RULES
 from rewrite.canonical.pooling import POOLING_RULES
 from rewrite.canonical.rms_norm import RMS_NORM_RULES
 from rewrite.canonical.sizes import SIZE_RULES
+from rewrite.canonical.sorting import SORT_RULES
 from rewrite.canonical.views import VIEW_RULES
 
 if TYPE_CHECKING:
@@ -35,7 +37,15 @@ _MOST_ROUNDS = 4
 
 def layout_rules() -> list[Rule]:
     """Return the rules that leave one name and one overload for each operation."""
-    families = (BATCH_NORM_RULES, OVERLOAD_RULES, CAST_RULES, VIEW_RULES, PERMUTE_RULES, SIZE_RULES)
+    families = (
+        BATCH_NORM_RULES,
+        OVERLOAD_RULES,
+        CAST_RULES,
+        VIEW_RULES,
+        PERMUTE_RULES,
+        SIZE_RULES,
+        SORT_RULES,
+    )
     return [NamedPadding(), *(rule for rules in families for rule in rules)]
 
 
@@ -67,6 +77,7 @@ def canonicalise(program: Program) -> None:
     for _ in range(_MOST_ROUNDS):
         before = program.version
         drop_no_ops(program)
+        name_grouped_products(program)
         apply_rules(program, layout_rules())
         merge_common_calls(program)
         apply_rules(program, idiom_rules())
