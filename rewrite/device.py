@@ -52,6 +52,10 @@ class DeviceInterpreter(Interpreter):
         args, kwargs = pytree.tree_map(self.move, (args, kwargs))
         return overload(*args, **kwargs)
 
+    def forget(self) -> None:
+        """Free what was copied to the device."""
+        self._moved.clear()
+
     def move(self, value: Any) -> Any:
         """Return a tensor, a module or the name of a device as it is on the device."""
         if isinstance(value, torch.Tensor):

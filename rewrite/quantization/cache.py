@@ -36,13 +36,13 @@ class Progress:
 
     batches: int = 0
     """How many were looked at."""
-    last: int = 0
-    """Number of the last one that was not left out."""
-    notes: list[str] = field(default_factory=list)
-    """About batches left out."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why some did not count, by their number."""
     tokens: int = 0
     padding: int = 0
     complete: bool = False
+    chosen: dict[str, str] = field(default_factory=dict)
+    """By which calibrator each tensor has its range, where there was a choice."""
 
 
 class CalibrationCache:

@@ -17,6 +17,8 @@ _SMALLEST = -100
 """Exponent of the smallest limit: what is smaller than 2^-111 counts as next to zero."""
 _CHUNK = 1 << 18
 """Values counted at a time, so that counting a large tensor takes no memory to speak of."""
+_CHUNK_ELSEWHERE = 1 << 24
+"""The same on a device, where each call costs and memory is not short."""
 _BYTE = QuantSpec("byte", dtype="uint8", qmin=0, qmax=255)
 
 
@@ -47,8 +49,9 @@ class Histogram:
         self.low, self.high = min(self.low, low), max(self.high, high)
         self.grow(max(-low, high))
         self.counts = self.counts.to(values.device)
-        for chunk in torch.split(flat, _CHUNK):
-            self.zeros += chunk.numel() - int(torch.count_nonzero(chunk))
+        self.zeros += flat.numel() - int(torch.count_nonzero(flat))
+        size = _CHUNK if values.device.type == "cpu" else _CHUNK_ELSEWHERE
+        for chunk in torch.split(flat, size):
             self.counts += torch.bincount(self._bins(chunk), minlength=BINS)
 
     def merge(self, other: Histogram) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,15 +20,15 @@ from rewrite.passes import Context
 from rewrite.program import Program
 from rewrite.quantization.batches import check_batch, split
 from rewrite.quantization.cache import CalibrationCache, Progress
-from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import OBSERVE
+from rewrite.quantization.owners import find_owners
 from rewrite.quantization.padding import Mask, Padding
 from rewrite.quantization.spec import QuantSpec
 from rewrite.quantization.trial import Ranges, Trial
-from rewrite.schema import arguments
-from rewrite.target import Target
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+_BATCHES_TRIED = 8
+"""On how many batches candidate ranges are compared, where there is a choice."""
 
 
 @dataclass
@@ -53,14 +54,6 @@ class How:
     cache: CalibrationCache | None = None
 
 
-@dataclass(frozen=True)
-class Owner:
-    """The first mark of a group of activations that needs a range."""
-
-    group: str
-    spec: QuantSpec
-
-
 class NotFiniteError(CheckError):
     """A tensor is NaN or infinite on a calibration batch."""
 
@@ -84,23 +77,6 @@ def observe(
     return _Observation(program, context, make, how).run()
 
 
-def find_owners(program: Program, target: Target) -> dict[fx.Node, Owner]:
-    """Return the first mark of each group of activations that needs a range."""
-    owners: dict[fx.Node, Owner] = {}
-    seen: set[str] = set()
-    for node in program.graph.nodes:
-        if node.target is not OBSERVE:
-            continue
-        bound = arguments(node)
-        spec = target.spec(bound["spec"])
-        if spec.per_channel and is_weight(bound["x"]):
-            continue
-        if not spec.is_fixed and bound["group"] not in seen:
-            seen.add(bound["group"])
-            owners[node] = Owner(bound["group"], spec)
-    return owners
-
-
 class _Observation:
     """One run over the data; everything it learns is in `estimators` and `progress`."""
 
@@ -119,7 +95,6 @@ class _Observation:
         self.estimators = {group: make(spec) for group, spec in self.specs.items()}
         self.progress = Progress()
         self.kept: dict[Mask, torch.Tensor] = {}
-        self.last: Inputs | None = None
         self.chooses = any(_has_own(e, "candidates") for e in self.estimators.values())
         self.interpreter = DeviceInterpreter(program, context.device, self._intercept)
         if how.cache is not None or how.nan == "skip":
@@ -127,21 +102,17 @@ class _Observation:
 
     def run(self) -> Observed:
         self._resume()
-        if not self.progress.complete or self.chooses:
-            self._look()
-        if not self.progress.last:
-            if self.progress.notes:
-                raise CheckError("no calibration batch is left", hint=self.progress.notes[0])
-            raise UsageError(
-                "calibration() gave no inputs",
-                hint="yield a few batches of representative inputs, each as inputs() returns them",
-            )
-        done = self.progress
-        if not done.complete:
-            done.complete = True
+        if not self.progress.complete:
+            for number, inputs in self._numbered():
+                if number > self.progress.batches:
+                    self._take(number, inputs)
+                self.context.progress("calibrate", number, self._total())
+            self._require_batches()
+            self.progress.complete = True
             self._save()
-        bounds, chosen = self._ranges()
-        return Observed(bounds, done.batches - len(done.notes), self._notes(chosen), chosen)
+        bounds = self._ranges()
+        measures = {"chosen": self.progress.chosen} if self.chooses else {}
+        return Observed(bounds, self._counted(), self._notes(), measures)
 
     def _resume(self) -> None:
         found = self.how.cache.load() if self.how.cache else None
@@ -151,25 +122,33 @@ class _Observation:
         for group, state in states.items():
             self.estimators[group].load_state(state)
 
-    def _look(self) -> None:
-        """Feed every batch that the cache does not know; keep the last one if a choice needs it."""
+    def _numbered(self) -> Iterator[tuple[int, Inputs]]:
+        """Yield every batch with its number; the example's when there are no calibration data."""
         source = self.context.calibration
-        data: Iterable[Any] = source() if source else [None]
-        total = self.how.batches
-        seen = self.progress.batches
-        for number, given in enumerate(itertools.islice(data, total), start=1):
-            inputs = split(given) if source else self.program.example
-            if number > seen and not self.progress.complete:
-                self._take(number, inputs)
-            if self.chooses and number == self.progress.last:
-                self.last = inputs
-            self.context.progress("calibrate", number, total if source else None)
-            if self.progress.complete and self.last is not None:
-                break
+        data = map(split, source()) if source else [self.program.example]
+        for number, inputs in enumerate(itertools.islice(data, self.how.batches), start=1):
+            check_batch(self.program, *inputs, f"calibration batch {number}")
+            yield number, inputs
+
+    def _total(self) -> int | None:
+        return self.how.batches if self.context.calibration else None
+
+    def _counted(self) -> int:
+        return self.progress.batches - len(self.progress.left_out)
+
+    def _require_batches(self) -> None:
+        if self._counted():
+            return
+        if self.progress.left_out:
+            why = next(iter(self.progress.left_out.values()))
+            raise CheckError("no calibration batch is left", hint=why)
+        raise UsageError(
+            "calibration() gave no inputs",
+            hint="yield a few batches of representative inputs, each as inputs() returns them",
+        )
 
     def _take(self, number: int, inputs: Inputs) -> None:
         args, kwargs = inputs
-        check_batch(self.program, args, kwargs, f"calibration batch {number}")
         before = self._states() if self.how.nan == "skip" else {}
         self.kept = self._kept(inputs)
         try:
@@ -184,9 +163,8 @@ class _Observation:
                 raise problem from None
             for group, state in before.items():
                 self.estimators[group].load_state(state)
-            self.progress.notes.append(f"left out: {problem.what}")
+            self.progress.left_out[str(number)] = problem.what
         else:
-            self.progress.last = number
             self._count_tokens()
         self.progress.batches = number
         if self.how.cache is not None and self.how.cache.is_due():
@@ -207,6 +185,10 @@ class _Observation:
         padding = self.how.padding
         return padding.select(node, values, self.kept) if padding else values
 
+    def _where(self, node: fx.Node, values: torch.Tensor) -> torch.Tensor | None:
+        padding = self.how.padding
+        return padding.where(node, values, self.kept) if padding else None
+
     def _kept(self, inputs: Inputs) -> dict[Mask, torch.Tensor]:
         if self.how.padding is None:
             return {}
@@ -219,21 +201,39 @@ class _Observation:
             self.progress.tokens += kept.numel()
             self.progress.padding += int((~kept).sum())
 
-    def _ranges(self) -> tuple[dict[str, tuple[float, float]], dict[str, Any]]:
-        """Return the range of every group, and by which calibrator where there was a choice."""
-        if not self.chooses or self.last is None:
-            return {group: e.bounds() for group, e in self.estimators.items()}, {}
+    def _ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the range of every group; where there is a choice, the one that costs least."""
+        if not self.chooses:
+            return {group: e.bounds() for group, e in self.estimators.items()}
         candidates: dict[str, Ranges] = {g: e.candidates() for g, e in self.estimators.items()}
-        self.kept = self._kept(self.last)
-        device = self.context.device
-        trial = Trial(self.program, device, candidates, self.specs, self._select)
-        trial.run_inputs(*self.last)
-        best = {group: min(costs, key=lambda n: costs[n]) for group, costs in trial.costs.items()}
-        bounds = {group: candidates[group][name] for group, name in best.items()}
-        return bounds, {"chosen": best}
+        if not self.progress.chosen:
+            costs = self._try(candidates)
+            self.progress.chosen = {g: min(c, key=lambda n: c[n]) for g, c in costs.items()}
+            self._save()
+        return {group: candidates[group][n] for group, n in self.progress.chosen.items()}
 
-    def _notes(self, chosen: dict[str, Any]) -> list[str]:
-        notes = list(self.progress.notes)
+    def _try(self, candidates: dict[str, Ranges]) -> dict[str, dict[str, float]]:
+        """Return what each range costs on a few batches, spread evenly over the data."""
+        self.interpreter.forget()
+        device = self.context.device
+        trial = Trial(self.program, device, candidates, self.specs, self._where)
+        step = math.ceil(self.progress.batches / _BATCHES_TRIED)
+        counted = [n for n in range(1, self.progress.batches + 1) if self._is_counted(n)]
+        wanted = set(counted[::step])
+        for number, inputs in self._numbered():
+            if number in wanted:
+                self.kept = self._kept(inputs)
+                trial.run_inputs(*inputs)
+                self.context.progress("compare ranges", number, max(wanted))
+            if number == max(wanted):
+                break
+        return trial.costs
+
+    def _is_counted(self, number: int) -> bool:
+        return str(number) not in self.progress.left_out
+
+    def _notes(self) -> list[str]:
+        notes = [f"left out: {why}" for why in self.progress.left_out.values()]
         if self.context.calibration is None:
             notes.append("no calibration(): the example inputs were used instead")
         if self.progress.padding:
@@ -241,8 +241,8 @@ class _Observation:
                 f"{self.progress.padding} of {self.progress.tokens} tokens are padding "
                 "and did not count"
             )
-        if chosen:
-            counts = Counter(chosen["chosen"].values()).most_common()
+        if self.chooses:
+            counts = Counter(self.progress.chosen.values()).most_common()
             told = ", ".join(f"{name} for {count}" for name, count in counts)
             notes.append(f"least error behind the tensors: {told}")
         return notes

@@ -60,28 +60,46 @@ class Padding:
     ) -> torch.Tensor:
         """Return the values of the tokens that count, or all where a tensor has no token axis.
 
-        A tensor belongs to tokens when its symbolic shape has the two sizes of a mask: [B, S, C],
-        [S, B, C], [B·S, C]. Of attention scores [B, H, S, S], a value counts when its row and its
-        column do. What is fixed per position, such as [1, S, C], has no batch and counts.
-
         Args:
-            node: what makes the value; `meta["val"]` gives the symbolic shape.
+            node: what makes the value.
             value: one batch of it.
             kept: which tokens of that batch count.
         """
-        val = node.meta.get("val")
-        if not isinstance(val, torch.Tensor) or val.dim() != value.dim():
+        chosen = self.where(node, value, kept)
+        if chosen is None:
             return value
-        shape = [_symbol(size) for size in val.shape]
-        found = [(mask, dims) for mask in self.masks for dims in mask.dimensions(shape)]
-        if not found or all(bool(kept[mask].all()) for mask, _ in found):
-            return value
+        axes = [axis for axis, wide in enumerate(self._axes(node)) if wide]
+        front = value.movedim(axes, list(range(len(axes))))
+        return front[chosen.reshape([value.shape[axis] for axis in axes])]
+
+    def where(
+        self, node: fx.Node, value: torch.Tensor, kept: Mapping[Mask, torch.Tensor]
+    ) -> torch.Tensor | None:
+        """Return which values count, bool, to be broadcast over `value`; None when all do.
+
+        A tensor belongs to tokens when its symbolic shape, `node.meta["val"]`, has the two sizes of
+        a mask: [B, S, C], [S, B, C], [B·S, C]. Of attention scores [B, H, S, S], a value counts
+        when its row and its column do. What is fixed per position, such as [1, S, C], counts.
+        """
+        found = self._places(node)
+        if len(self._axes(node)) != value.dim() or all(bool(kept[m].all()) for m, _ in found):
+            return None
         chosen = torch.ones([1] * value.dim(), dtype=torch.bool, device=value.device)
         for mask, dims in found:
             chosen = chosen & _spread(kept[mask], dims, value.dim()).to(value.device)
-        axes = sorted({d for _, dims in found for d in dims})
-        front = value.movedim(axes, list(range(len(axes))))
-        return front[chosen.reshape([value.shape[d] for d in axes])]
+        return chosen
+
+    def _places(self, node: fx.Node) -> list[tuple[Mask, tuple[int, ...]]]:
+        val = node.meta.get("val")
+        shape = [_symbol(size) for size in val.shape] if isinstance(val, torch.Tensor) else []
+        return [(mask, dims) for mask in self.masks for dims in mask.dimensions(shape)]
+
+    def _axes(self, node: fx.Node) -> list[bool]:
+        """Tell for each dimension of a node's value whether it counts batches or tokens."""
+        val = node.meta.get("val")
+        rank = val.dim() if isinstance(val, torch.Tensor) else 0
+        wide = {axis for _, dims in self._places(node) for axis in dims}
+        return [axis in wide for axis in range(rank)]
 
 
 def find_padding(program: Program, name: str | None = None) -> tuple[Padding | None, list[str]]:

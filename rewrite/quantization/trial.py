@@ -17,7 +17,9 @@ from rewrite.quantization.spec import QuantSpec
 from rewrite.schema import argument
 
 Ranges = Mapping[str, tuple[float, float]]
-Select = Callable[[fx.Node, torch.Tensor], torch.Tensor]
+Where = Callable[[fx.Node, torch.Tensor], torch.Tensor | None]
+_PIECE = 1 << 20
+"""Values compared at a time, so that comparing takes no memory to speak of."""
 
 
 class Trial(DeviceInterpreter):
@@ -33,12 +35,12 @@ class Trial(DeviceInterpreter):
         device: str,
         candidates: Mapping[str, Ranges],
         specs: Mapping[str, QuantSpec],
-        select: Select,
+        where: Where,
     ) -> None:
         super().__init__(program, device)
         self._candidates = candidates
         self._specs = specs
-        self._select = select
+        self._where = where
         self.costs = {group: dict.fromkeys(ranges, 0.0) for group, ranges in candidates.items()}
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], inputs: Iterator[Any]) -> Any:
@@ -55,33 +57,30 @@ class Trial(DeviceInterpreter):
         self, node: fx.Node, mark: fx.Node, values: dict[fx.Node, Any], result: Any
     ) -> None:
         group = argument(mark, "group")
+        sizes = [_squares(y, None, self._where(node, y)) or 1.0 for y in _floats(result)]
         known: dict[tuple[float, float], float] = {}
         for name, bounds in self._candidates[group].items():
             if bounds not in known:
                 rounded = _quantized(values[mark], bounds, self._specs[group])
-                known[bounds] = self._cost(node, mark, rounded, values, result)
+                errors = self._errors(node, mark, rounded, values, result)
+                known[bounds] = sum(e / size for e, size in zip(errors, sizes, strict=True))
             self.costs[group][name] += known[bounds]
 
-    def _cost(
+    def _errors(
         self,
         node: fx.Node,
         mark: fx.Node,
         rounded: torch.Tensor,
         values: dict[fx.Node, Any],
         result: Any,
-    ) -> float:
+    ) -> list[float]:
+        """Return ‖y' - y‖² of each output when a mark's value is replaced."""
         args, kwargs = map_arg(
             (node.args, node.kwargs), lambda n: rounded if n is mark else values[n]
         )
-        changed = self.call(node.target, args, kwargs)
-        pairs = zip(pytree.tree_leaves(result), pytree.tree_leaves(changed), strict=True)
-        cost = 0.0
-        for exact, other in pairs:
-            if isinstance(exact, torch.Tensor) and exact.is_floating_point():
-                wrong = self._select(node, other - exact)
-                size = _squares(self._select(node, exact))
-                cost += _squares(wrong) / (size or 1.0)
-        return cost
+        changed = _floats(self.call(node.target, args, kwargs))
+        pairs = zip(changed, _floats(result), strict=True)
+        return [_squares(other, exact, self._where(node, exact)) for other, exact in pairs]
 
 
 def _quantized(values: torch.Tensor, bounds: tuple[float, float], spec: QuantSpec) -> torch.Tensor:
@@ -91,5 +90,23 @@ def _quantized(values: torch.Tensor, bounds: tuple[float, float], spec: QuantSpe
     return DEQUANTIZE(integers, scale, zero_point)  # type: ignore[no-any-return]
 
 
-def _squares(values: torch.Tensor) -> float:
-    return float(torch.linalg.vector_norm(values)) ** 2
+def _floats(result: Any) -> list[torch.Tensor]:
+    leaves = pytree.tree_leaves(result)
+    return [v for v in leaves if isinstance(v, torch.Tensor) and v.is_floating_point()]
+
+
+def _squares(values: torch.Tensor, exact: torch.Tensor | None, where: torch.Tensor | None) -> float:
+    """Return the sum of the squares of values, or of their difference, where it counts."""
+    if values.dim() == 0 or values.numel() == 0:
+        return float(((values - (0 if exact is None else exact)) ** 2).sum())
+    rows = max(_PIECE * len(values) // values.numel(), 1)
+    total = 0.0
+    for start in range(0, len(values), rows):
+        piece = values[start : start + rows]
+        if exact is not None:
+            piece = piece - exact[start : start + rows]
+        if where is not None:
+            there = where[start : start + rows] if len(where) > 1 else where
+            piece = piece.masked_fill(~there, 0.0)
+        total += float(torch.linalg.vector_norm(piece)) ** 2
+    return total

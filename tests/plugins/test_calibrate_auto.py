@@ -10,6 +10,7 @@ from torch import nn
 
 from rewrite.pipeline import run_passes
 from rewrite.quantization.spec import QuantSpec
+from rewrite.quantization.trial import Trial
 
 from .models import Call, context, randn, run
 from .test_calibrate import marked
@@ -53,12 +54,21 @@ def test_outliers_that_nobody_reads_are_cut_and_others_are_kept():
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.1, 1.0)])
-def test_no_other_method_errs_less_on_the_last_batch(weights):
+def test_no_other_method_costs_less(weights):
     data = [outliers(0), outliers(1)]
-    model = reader(*weights)
-    errors = {m: error(calibrated(model, m, data).program, model, data[-1]) for m in METHODS}
-    found = error(calibrated(model, "auto", data).program, model, data[-1])
-    assert found == min(errors.values())
+    readers = [reader(*weights)]
+    errors = {m: cost(calibrated(readers[0], m, data), readers, data) for m in METHODS}
+    assert cost(calibrated(readers[0], "auto", data), readers, data) == min(errors.values())
+
+
+def cost(result, readers, data, group: str = GROUP) -> float:
+    """Return the sum of squared relative errors over readers and batches."""
+    with torch.no_grad():
+        return sum(
+            (error(result.program, r, x, group) / float(torch.linalg.vector_norm(r(x)))) ** 2
+            for r in readers
+            for x in data
+        )
 
 
 def error(program, model: nn.Module, x: torch.Tensor, group: str = GROUP) -> float:
@@ -82,16 +92,21 @@ def test_a_tensor_with_several_readers_is_measured_at_all_of_them():
     readers = (reader(0.0, 1.0), reader(1.0, 0.2))
     model = Call(lambda m, x: m.a(x) + m.b(x), a=readers[0], b=readers[1])
     data = [outliers(0), outliers(1)]
-    x = data[-1]
+    group = "inputs_0_activation"
+    errors = {m: cost(calibrated(model, m, data), readers, data, group) for m in METHODS}
+    assert cost(calibrated(model, "auto", data), readers, data, group) == min(errors.values())
 
-    def cost(method: str) -> float:
-        program = calibrated(model, method, data).program
-        with torch.no_grad():
-            sizes = [float(torch.linalg.vector_norm(r(x))) for r in readers]
-        errors = [error(program, r, x, "inputs_0_activation") for r in readers]
-        return sum((e / s) ** 2 for e, s in zip(errors, sizes, strict=True))
 
-    assert cost("auto") == min(cost(method) for method in METHODS)
+def test_batches_to_compare_on_are_spread_over_the_data(monkeypatch):
+    tried = []
+    monkeypatch.setattr(
+        Trial, "run_inputs", lambda self, args, kwargs: tried.append(float(args[0][0, 0]))
+    )
+    data = [torch.full((4, 8), float(number)) for number in range(20)]
+    data[9][:] = torch.nan
+    settings = context([(x,) for x in data])
+    run(marked(reader(1.0, 1.0), data[0]), Calibrate(method="auto", nan="skip"), context=settings)
+    assert tried == [0, 3, 6, 10, 13, 16, 19]
 
 
 def test_nothing_to_choose_from_is_min_max():
