@@ -8,11 +8,12 @@ import onnx_ir as ir
 
 from rewrite.lint.file import CLAMPS, File, behind_clamp, quantizers_of
 from rewrite.lint.rule import Finding, Rule
-from rewrite.runtimes.qdq_graph import is_quantize, only_reader, readers
+from rewrite.runtimes.qdq_graph import is_constant, is_quantize, only_reader, readers
 
 _DATA_INPUTS = {"Clip": 1, "Resize": 1, "Pad": 1, "Upsample": 1}
 """Operators whose later inputs say how to work, and are no tensors to quantize."""
 _JOINS = ("Add", "Mul", "Concat")
+_NO_TENSOR_WORK = ("Constant", "Shape", "Size")
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -27,7 +28,7 @@ def _is_float(value: ir.Value | None) -> bool:
 
 def _whole(file: File) -> Iterator[Finding]:
     for node in file.model.graph:
-        if node.op_type in _PAIR or node.op_type == "Constant":
+        if node.op_type in (*_PAIR, *_NO_TENSOR_WORK):
             continue
         problem = _unit(node)
         if problem:
@@ -65,8 +66,9 @@ def _joins(file: File) -> Iterator[Finding]:
         if not quantizers_of(behind_clamp(node.outputs[0])[1]):
             continue
         given = [_is_dequantized(v) for v in values]
-        if any(given) and not all(given):
-            yield node, f"input {given.index(False)} is float beside int8 ones: quantize it too"
+        for number, value in enumerate(values):
+            if any(given) and is_constant(value):
+                yield node, f"input {number} is a float constant beside int8: quantize it too"
 
 
 def _readers(file: File) -> Iterator[Finding]:
@@ -112,7 +114,7 @@ RULES = (
     ),
     Rule(
         "whole-joins",
-        "An Add, Mul or Concat whose result is quantized has no float operand, constants included.",
+        "An Add, Mul or Concat of int8 tensors whose result is quantized has no float constant.",
         "ONNX Runtime, qdq_selectors.cc: CheckQDQNodes counts the dequantizers",
         _joins,
     ),

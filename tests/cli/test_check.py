@@ -1,4 +1,4 @@
-"""`rewrite check OUT.onnx --against MODEL`."""
+"""`rewrite check OUT.onnx --against MODEL` and `--target NAME`."""
 
 import rewrite
 
@@ -45,6 +45,46 @@ def test_the_floor_can_be_set(int8, tiny):
     called = call("check", int8.file, "--against", tiny, "--min-sqnr", "200", "-q")
     assert called.code == 1
     assert "(required: 200 dB)" in called.error[0]
+
+
+def test_a_file_that_keeps_the_rules_of_a_target(int8):
+    called = call("check", int8.file, "--target", "portable", "--json", "-q")
+    assert called.code == 0, called.err
+    value = called.json
+    assert value["ok"] is True and value["violations"] == []
+    assert (value["file"], value["target"]) == (str(int8.file), "portable")
+    assert "conv-output" in value["rules"]
+    count = len(value["rules"])
+    lines = call("check", int8.file, "--target", "portable").out.splitlines()
+    assert lines == [f"portable: {count} of {count} rules are kept"]
+
+
+def test_a_file_that_breaks_rules_names_the_nodes(int8):
+    called = call("check", int8.file, "--target", "tensorrt", "--json", "-q")
+    assert called.code == 1
+    value = called.json
+    assert value["ok"] is False and value["error"]["exit_code"] == 1
+    broken = {violation["rule"] for violation in value["violations"]}
+    assert {"no-unsigned", "float-bias"} <= broken
+    assert all(v["node"] and v["message"] and v["source"] for v in value["violations"])
+    assert called.error[0].startswith("error: the file breaks rules of target 'tensorrt' in ")
+    lines = call("check", int8.file, "--target", "tensorrt").out.splitlines()
+    assert len(lines) == 1 + len(value["violations"])
+    assert any("keep it float [float-bias]" in line for line in lines)
+
+
+def test_a_file_is_checked_against_both(int8, tiny):
+    called = call("check", int8.file, "--target", "portable", "--against", tiny, "--json", "-q")
+    assert called.code == 0, called.err
+    assert called.json["violations"] == [] and called.json["runtimes"]["onnxruntime"]
+
+
+def test_a_file_is_checked_against_something(int8):
+    called = call("check", int8.file)
+    assert called.code == 2
+    assert called.error[-1] == "  hint: --against MODEL, or --target NAME"
+    called = call("check", int8.file, "--target", "tensort")
+    assert called.error[-1] == "  hint: did you mean 'tensorrt'?"
 
 
 def test_a_model_of_another_form_is_told(int8, tmp_path):

@@ -234,7 +234,7 @@ PAIRS: dict[str, Pair] = {
     "float-bias": Pair(lambda: conv(bias="float"), conv, "bias of INT32: keep it float"),
     "int32-bias": Pair(conv, lambda: conv(factor=2.0), "scale is off by 100%"),
     "node-units": Pair(unary, open_unit, "its output is read in float"),
-    "whole-joins": Pair(lambda: joined(False), lambda: joined(True), "input 1 is float"),
+    "whole-joins": Pair(lambda: joined(False), lambda: joined(True), "input 1 is a float"),
     "quantizers-alone": Pair(conv, two_readers, "read in float by Sigmoid"),
     "conv-output": Pair(conv, lambda: conv(out=False), "has no quantizer behind it"),
     "pairs": Pair(unary, integer_output, "is read by Cast"),

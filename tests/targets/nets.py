@@ -44,6 +44,18 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.two(x))))
 
 
+class Upscale(nn.Module):
+    """A transposed convolution between two others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(24, 16, 1)
+        self.up = nn.ConvTranspose2d(16, 24, 2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.up(self.first(x).relu()).relu())
+
+
 def conv_net() -> Made:
     return ConvNet(), {"x": torch.randn(2, 3, 12, 12)}, {}
 
@@ -53,3 +65,4 @@ def block() -> Made:
 
 
 CASES = {"conv-net": Case("conv-net", conv_net), "block": Case("block", block)}
+UPSCALE = Case("upscale", lambda: (Upscale(), {"x": torch.randn(1, 16, 8, 8)}, {}))

@@ -18,7 +18,7 @@ from rewrite.lowering.agreement import LARGEST_LAYER_DIFFERENCE
 from rewrite.plugin_host import PluginHost
 from rewrite.runtimes import get_runtime
 
-from .nets import CASES
+from .nets import CASES, UPSCALE
 
 HOST = PluginHost()
 INT8 = [n for n in HOST.targets() if n != "ort-weight-only"]
@@ -116,6 +116,13 @@ def test_tensorrt_leaves_small_layers_and_attention_float(compiled):
     result, _ = compiled("tensorrt", "block")
     quantized = {n.input[0] for n in graph_of(result).node if n.op_type == "QuantizeLinear"}
     assert len(quantized) == 4  # in front of qkv, the projection, and both layers of the MLP
+
+
+def test_tensorrt_gives_transposed_convolutions_one_scale(tmp_path):
+    result = compile_case(UPSCALE, tmp_path, target="tensorrt")
+    assert not result.artifact.violations
+    sizes = {n: v.size for n, v in initializers(result).items() if n.endswith("weight_scale_1")}
+    assert sizes == {"up.weight_scale_1": 1}
 
 
 def test_academic_folds_nothing(compiled):
