@@ -139,7 +139,7 @@ class Artifact:
     ) -> None:
         """Lower a float program to `path` and time it beside this file, in turns."""
         assert self.loaded is not None and self.lowered is not None and self.first is not None
-        baseline = lower(program, opset, _table(lowerings, ""), {})
+        baseline = lower(program, opset, table_of(lowerings, ""), {})
         save(baseline.model, path)
         other = get_runtime(self.first.name).load(path, threads)
         given = self.lowered.program
@@ -172,7 +172,7 @@ def build_artifact(
     Raises:
         CheckError: when a check fails.
     """
-    lowered = lower(program, opset, _table(lowerings, target.name), metadata, target.avoids)
+    lowered = lower(program, opset, table_of(lowerings, target.name), metadata, target.avoids)
     save(lowered.model, path)
     artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=_bytes(path))
     program.forget_unrounded()
@@ -315,7 +315,7 @@ def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]
     return run
 
 
-def _table(lowerings: Sequence[Lowering], target: str) -> dict[Any, Callable[..., Any]]:
+def table_of(lowerings: Sequence[Lowering], target: str) -> dict[Any, Callable[..., Any]]:
     """Return the translations for a target; its own win over those for all targets."""
     served = [e for e in lowerings if not e.targets or target in e.targets]
     return {e.overload: e.translate for e in sorted(served, key=lambda e: bool(e.targets))}

@@ -1,0 +1,58 @@
+"""Deployed equals simulated: every zoo model, target that runs here, and opset of its range."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rewrite.artifact import table_of
+from rewrite.compile import check_batches, find_model, legalize, rewrite_model
+from rewrite.lowering.agreement import end_to_end, layer_by_layer
+from rewrite.lowering.lower import lower, save
+from rewrite.passes import Context
+from rewrite.plugin_host import PluginHost
+from rewrite.request import Request
+from rewrite.runtimes import get_runtime
+
+LOWEST_SQNR = 35.0
+"""In dB, file against simulation at 8 bits: single roundings fall the other way."""
+rewrite_zoo = pytest.importorskip("rewrite_zoo")
+NAMES = [model.name for model in rewrite_zoo.rewrite_models()]
+HOST = PluginHost()
+TARGETS = ("portable", "ort-x64", "openvino")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("target_name", TARGETS)
+@pytest.mark.parametrize("name", NAMES)
+def test_deployed_equals_simulated_at_every_opset(name, target_name, tmp_path):
+    if name.endswith("-digits"):
+        pytest.importorskip("sklearn")
+    target = HOST.find_target(target_name)
+    request = Request(f"zoo:{name}", preset="int8", target=target_name, checks="off", threads=1)
+    program = rewrite_model(request, HOST).program
+    legal = legalize(program, target, HOST, Context(target=target), checked=False)
+    inputs = check_batches(find_model(HOST, request.model), program, 1)
+    low, high = target.opset_range
+    for opset in range(low, high + 1):
+        lowered = lower(legal, opset, table_of(HOST.lowerings(), target_name), {}, target.avoids)
+        path = tmp_path / f"{opset}.onnx"
+        save(lowered.model, path)
+        names = [str(value.name) for value in lowered.model.graph.inputs]
+        for runtime in map(get_runtime, target.runtimes):
+            if not runtime.available() or (runtime.name == "openvino" and low < opset < high):
+                continue
+            loaded = runtime.load(path, 1)
+            agreement = end_to_end(program, loaded, names, inputs)
+            assert agreement.difference.sqnr_db >= LOWEST_SQNR, (opset, runtime.name)
+            if runtime.name == "onnxruntime":
+                layers = layer_by_layer(lowered, path, names, inputs[0])
+                assert layers.max_lsb <= 1, (opset, layers.worst)
+                assert layers.compared == layers.total > 0
