@@ -61,7 +61,7 @@ class Interpreter:
 
     def call(self, overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Evaluate one call."""
-        return overload(*args, **kwargs)
+        return _AS_RUNTIMES.get(overload, overload)(*args, **kwargs)
 
 
 class Float64Interpreter(Interpreter):
@@ -86,6 +86,20 @@ class Float64Interpreter(Interpreter):
 def run_float64(program: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """Return the flat outputs of a program computed in float64."""
     return Float64Interpreter(program).run_inputs(args, kwargs)
+
+
+def _top(
+    x: torch.Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the k greatest, the first of equal values first; torch promises no order of these."""
+    values, places = torch.sort(x, dim=dim, descending=largest, stable=True)
+    return (
+        (values, places) if x.dim() == 0 else (values.narrow(dim, 0, k), places.narrow(dim, 0, k))
+    )
+
+
+_AS_RUNTIMES: dict[Any, Callable[..., Any]] = {torch.ops.aten.topk.default: _top}
+"""What torch leaves open, computed as ONNX has it."""
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from rewrite import capture
+from rewrite.interpret import Interpreter
 
-from .models import Call, assert_agrees, translated_ops
+from .models import Call, assert_agrees, lowered, run, translated_ops, written
 
 TIES = torch.cat((torch.arange(16), torch.arange(16))).reshape(1, 32)
 FLOATS = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
@@ -25,3 +26,13 @@ def test_equal_values_keep_their_order_in_program_and_file(tmp_path):
     program = capture(Call(lambda x: x.gather(1, x.argsort(1))).eval(), (TIES,))
     assert "sort.stable(%x, stable=True, dim=1)" in program.text()
     assert_agrees(program, tmp_path)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_simulated_choice_among_equal_values_is_that_of_the_runtime(largest, tmp_path):
+    scores = torch.tensor([[0.5, 1.0, 0.25, 1.0, 0.25, 0.5] * 6])
+    choose = Call(lambda x: x.topk(7, largest=largest).indices)
+    program = capture(choose.eval(), (scores,))
+    (actual,) = run(written(lowered(program), tmp_path), program).values()
+    (simulated,) = Interpreter(program).run_inputs((scores,), {})
+    assert simulated.tolist() == actual.tolist()
