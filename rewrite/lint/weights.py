@@ -8,6 +8,8 @@ from rewrite.lint.file import File, Layer, integers
 from rewrite.lint.rule import Finding, Rule
 from rewrite.runtimes.qdq_graph import attribute
 
+LEAST_BLOCK = 16
+"""Inputs of one output that share a scale."""
 _CONVOLUTION_AXES = {"Conv": 0, "ConvTranspose": 1}
 
 
@@ -17,6 +19,8 @@ def _per_channel(file: File) -> Iterator[tuple[Layer, int, int]]:
         side = layer.weight
         if side is None or not side.is_weight or side.scale is None or side.scale.size == 1:
             continue
+        if side.scale.ndim > 1:
+            continue  # blocks
         source = side.node.inputs[0]
         shape = source.shape if source is not None else None
         rank = len(shape) if shape is not None else 2
@@ -74,6 +78,32 @@ def _layout(file: File) -> Iterator[Finding]:
             yield layer.node, "reads its weight through a Transpose: store it as [in, out]"
 
 
+def _blocks(file: File) -> Iterator[Finding]:
+    for layer in file.layers:
+        side = layer.weight
+        if side is None or side.scale is None or side.scale.ndim < 2:
+            continue
+        size = int(attribute(side.node, "block_size", 0))
+        if layer.node.op_type not in ("MatMul", "Gemm") or attribute(layer.node, "transB", 0):
+            yield layer.node, "has blocks in a weight that is no [K, N]: transpose it in the file"
+        elif side.path or int(attribute(side.node, "axis", 1)) != 0:
+            yield layer.node, "has blocks along another axis than the inputs: store [K, N], axis 0"
+        elif size < LEAST_BLOCK or size & (size - 1):
+            yield layer.node, f"has blocks of {size}: use a power of two from {LEAST_BLOCK} on"
+        elif layer.activation is not None:
+            yield layer.node, "reads an int8 activation beside blocks: leave it float"
+
+
+def _factors(file: File) -> Iterator[Finding]:
+    for layer in file.layers:
+        if layer.node.op_type != "Gemm" or not layer.is_quantized:
+            continue
+        for name in ("alpha", "beta"):
+            factor = attribute(layer.node, name, 1.0)
+            if factor != 1.0:
+                yield layer.node, f"has {name} = {factor:g}: fold it into the weight or the bias"
+
+
 RULES = (
     Rule(
         "weight-axis",
@@ -99,5 +129,17 @@ RULES = (
         "The weight of a MatMul is stored as [K, N], with no Transpose behind its dequantizer.",
         "AIMET#4105; ONNX Runtime, MatMulNBits and QLinearMatMul selectors",
         _layout,
+    ),
+    Rule(
+        "weight-blocks",
+        "Scales per block run along the inputs of a [K, N] weight, by powers of two from 16 on.",
+        "ONNX Runtime, DQMatMulNodeGroupSelector: MatMulNBits",
+        _blocks,
+    ),
+    Rule(
+        "gemm-factors",
+        "The factors alpha and beta of a quantized Gemm are 1.",
+        "ONNX Runtime, qdq_selectors.cc: GemmNodeGroupSelector",
+        _factors,
     ),
 )

@@ -87,6 +87,25 @@ def matmul(axis: int | None = 1, turned: bool = False, shape=(16, 16), values=No
     return g
 
 
+def blocks(size: int = 16, axis: int = 0) -> Graph:
+    """Return x · W with a scale for each `size` inputs of an output."""
+    g = Graph(21)
+    values = g.const("w", g.random.integers(-100, 100, (32, 32)).astype(S8))
+    shape = (32 // size, 32) if axis == 0 else (32, 32 // size)
+    scale = g.const("w_scale", np.full(shape, 0.01, np.float32))
+    point = g.const("w_zp", np.zeros(shape, S8))
+    w = g.op("DequantizeLinear", values, scale, point, name="w_dq", axis=axis, block_size=size)
+    g.output(g.op("MatMul", g.input("x", [2, 32]), w, name="product"))
+    return g
+
+
+def gemm(**factors: float) -> Graph:
+    g = Graph()
+    x = g.qdq(g.input("x", [2, 8]))
+    g.output(g.op("Gemm", x, g.weight("w", [8, 8], 1), g.bias("b", 8, 0), name="fc", **factors))
+    return g
+
+
 def product(left=(0, S8), right=(0, S8)) -> Graph:
     """Return a product of two activations."""
     g = Graph()
@@ -231,6 +250,8 @@ PAIRS: dict[str, Pair] = {
     ),
     "per-tensor-matmul": Pair(lambda: matmul(axis=None), matmul, "quantize it per tensor"),
     "matmul-layout": Pair(matmul, lambda: matmul(axis=0, turned=True), "through a Transpose"),
+    "weight-blocks": Pair(blocks, lambda: blocks(size=8), "blocks of 8"),
+    "gemm-factors": Pair(gemm, lambda: gemm(beta=0.5), "beta = 0.5"),
     "float-bias": Pair(lambda: conv(bias="float"), conv, "bias of INT32: keep it float"),
     "int32-bias": Pair(conv, lambda: conv(factor=2.0), "scale is off by 100%"),
     "node-units": Pair(unary, open_unit, "its output is read in float"),
@@ -260,6 +281,7 @@ MORE: list[tuple[str, Callable[[], Graph], str]] = [
     ("weight-axis", lambda: conv(axis=1), "use axis 0"),
     ("int32-bias", lambda: conv(bias="float"), "has a float bias"),
     ("node-units", lambda: joined(True), "input 1 is float"),
+    ("weight-blocks", lambda: blocks(axis=1), "store [K, N], axis 0"),
     ("product-operands", lambda: product(right=(0, U8)), "has a right side"),
     ("skip-only", lambda: residual(both=False, skip=False), "quantize the skip"),
     ("concat-scale", lambda: concat(0.05, 0.05, 0.05, inputs=False), "quantized behind and float"),

@@ -13,7 +13,7 @@ from integration.compiling import Warnings, compile_case
 from onnx import numpy_helper
 
 from rewrite import CheckError, Target
-from rewrite.lint import lint
+from rewrite.lint import lint, rules_of
 from rewrite.lowering.agreement import LARGEST_LAYER_DIFFERENCE
 from rewrite.plugin_host import PluginHost
 from rewrite.runtimes import get_runtime
@@ -22,7 +22,8 @@ from .nets import CASES, UPSCALE
 
 HOST = PluginHost()
 INT8 = [n for n in HOST.targets() if n != "ort-weight-only"]
-ELSEWHERE = ("ort-arm64", "qnn", "tensorrt", "vitis")
+HERE = [n for n in INT8 if (t := HOST.find_target(n)).fits_here and t.runtimes]
+ELSEWHERE = [n for n in INT8 if n not in HERE]
 LOWEST_SQNR = 35.0
 """In dB, of the file on ONNX Runtime against the simulation."""
 
@@ -71,17 +72,24 @@ def test_files_for_elsewhere_are_what_was_simulated(name, case, compiled):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", ["ort-x64-avx2", "academic"])
+@pytest.mark.parametrize("name", HERE)
 def test_files_for_here_are_run(name, case, compiled):
     result, _ = compiled(name, case)
     found = result.as_json()["runtimes"]["onnxruntime"]
     assert not found["problem"]
-    if name == "ort-x64-avx2":
+    if name in ("ort-x64", "ort-x64-avx2", "portable"):
         assert found["int8"]["fired"] == found["int8"]["eligible"] > 0
 
 
 def initializers(result) -> dict[str, np.ndarray]:
     return {t.name: numpy_helper.to_array(t) for t in graph_of(result).initializer}
+
+
+def test_files_of_four_bits_keep_the_rules_of_theirs(tmp_path):
+    result = compile_case(CASES["block"], tmp_path, "int4-weights", target="ort-weight-only")
+    assert lint(result.artifact.path, HOST.find_target("ort-weight-only")) == []
+    kept = {rule.name for rule in rules_of(HOST.find_target("ort-weight-only"))}
+    assert "weight-blocks" in kept
 
 
 @pytest.mark.parametrize("case", CASES)
