@@ -6,6 +6,7 @@ import pytest
 
 from .compiling import assert_holds, compile_case
 from .nets import CASES
+from .nets_more import MORE
 
 FLOAT = {
     "u-net": "target 'portable' has no rule for it",
@@ -14,7 +15,7 @@ FLOAT = {
 """Why a layer of a net stays float."""
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+@pytest.mark.parametrize("case", [*CASES, *MORE], ids=lambda c: c.name)
 def test_net_runs_in_int8(case, tmp_path):
     result = compile_case(case, tmp_path)
     assert result.as_json()["int8"]["eligible"] > 0

@@ -8,6 +8,7 @@ pytest.importorskip("transformers")
 
 from .compiling import Warnings, assert_holds, compile_case
 from .transformers_images import VISION
+from .transformers_more import MORE
 from .transformers_text import LANGUAGE, SOUND
 
 
@@ -15,7 +16,7 @@ from .transformers_text import LANGUAGE, SOUND
     "case",
     [
         pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.slow else [])
-        for c in (*LANGUAGE, *SOUND, *VISION)
+        for c in (*LANGUAGE, *SOUND, *VISION, *MORE)
     ],
 )
 def test_third_party_model_runs_in_int8(case, tmp_path):
