@@ -24,6 +24,10 @@ class Entropy(HistogramCalibrator):
     added to bin i, and Q the histogram quantized to half the levels of the type and spread again
     over the bins that are not empty; i minimises KL(P‖Q) = Σ P·log(P/Q) (Migacz, *8-bit inference
     with TensorRT*, GTC 2017: 2048 bins, 128 levels). Zeros are left out: they are exact.
+
+    For n values in m bins that are not empty, merged to k levels, chance alone gives a divergence
+    of (m - k)/2n, since 2n·KL is a likelihood ratio of m - k degrees of freedom (Wilks, 1938). That
+    is taken off, or a few values would always seem to want a narrow range.
     """
 
     name = "entropy"
@@ -64,12 +68,20 @@ def _divergence(counts: np.ndarray, kept: int, levels: int) -> float:
     if not quantized.any():
         return float("inf")
     p, q = _smooth(original), _smooth(quantized)
-    return float((p * np.log(p / q)).sum())
+    filled = np.count_nonzero(np.add.reduceat(inside, _starts(inside, levels)))
+    by_chance = (np.count_nonzero(inside) - filled) / (2 * original.sum())
+    return float((p * np.log(p / q)).sum()) - by_chance
+
+
+def _starts(counts: np.ndarray, levels: int) -> np.ndarray:
+    """Return the first bin of each level; no level is less than a bin."""
+    count = min(levels, len(counts))
+    return np.arange(count) * len(counts) // count
 
 
 def _quantize(counts: np.ndarray, levels: int) -> np.ndarray:
     """Merge bins into levels, and share each level's count among its bins that are not empty."""
-    starts = np.arange(levels) * len(counts) // levels
+    starts = _starts(counts, levels)
     filled = counts > 0
     sums = np.add.reduceat(counts, starts)
     shares = np.add.reduceat(filled.astype(np.float64), starts)
