@@ -9,7 +9,7 @@ from torch import nn
 from torch.export import Dim
 
 from rewrite import CheckError, Lowering
-from rewrite.artifact import _table
+from rewrite.artifact import table_of
 from rewrite.runtimes import RuntimeFailure, get_runtime
 from rewrite.runtimes.onnxruntime import LoadedOnnx, OnnxRuntime
 from rewrite.runtimes.openvino import LoadedOpenVino, OpenVino
@@ -35,8 +35,8 @@ def special(self):
 @pytest.mark.parametrize("order", [1, -1])
 def test_translation_for_the_target_wins(order):
     entries = [Lowering(SIGMOID, general), Lowering(SIGMOID, special, ("portable",))][::order]
-    assert _table(entries, "portable") == {SIGMOID: special}
-    assert _table(entries, "ort-x64") == {SIGMOID: general}
+    assert table_of(entries, "portable") == {SIGMOID: special}
+    assert table_of(entries, "ort-x64") == {SIGMOID: general}
 
 
 def linear():
