@@ -20,7 +20,7 @@ from rewrite import equivalence
 from rewrite.artifact import build_artifact, place, write_pt2
 from rewrite.calibration_data import choose_calibration
 from rewrite.capture import capture, split_inputs
-from rewrite.descriptors import Model
+from rewrite.descriptors import Model, PassObserver
 from rewrite.destination import check_output, make_scratch
 from rewrite.device import check_device
 from rewrite.errors import UsageError
@@ -96,15 +96,26 @@ def choose_passes(host: PluginHost, request: Request) -> list[Pass]:
     return [p() for p in order_passes([host.find_pass(name) for name in preset.passes])]
 
 
-def rewrite_model(request: Request, host: PluginHost, talk: Talk | None = None) -> Result:
+def rewrite_model(
+    request: Request,
+    host: PluginHost,
+    talk: Talk | None = None,
+    observers: Sequence[PassObserver] = (),
+) -> Result:
     """Capture a model and run the passes; neither evaluates nor writes anything.
+
+    Args:
+        request: its output is not looked at.
+        host: gives the passes, the target and observers.
+        talk: told of every stage.
+        observers: more of them.
 
     Raises:
         RewriteError: with what, where and a hint.
     """
     started = time.perf_counter()
     with _threads(request.threads):
-        result = _rewrite(request, host, talk or Talk()).result
+        result = _rewrite(request, host, talk or Talk(), observers).result
     result.seconds = time.perf_counter() - started
     return result
 
@@ -156,7 +167,9 @@ def _build(host: PluginHost, specs: Sequence[PassSpec]) -> list[Pass]:
     return [build(host.find_pass(s.name), s.name, dict(s.options)) for s in specs]
 
 
-def _rewrite(request: Request, host: PluginHost, talk: Talk) -> _Job:
+def _rewrite(
+    request: Request, host: PluginHost, talk: Talk, observers: Sequence[PassObserver] = ()
+) -> _Job:
     """Do everything up to the rewritten program; cheap mistakes are found first."""
     passes = choose_passes(host, request)
     target = host.find_target(request.target)
@@ -187,7 +200,7 @@ def _rewrite(request: Request, host: PluginHost, talk: Talk) -> _Job:
         result.captured,
         passes,
         context,
-        observers=host.observers(),
+        observers=[*host.observers(), *observers],
         origin=host.pass_origin,
         checked=request.checks != "off",
         on_report=talk.passed,

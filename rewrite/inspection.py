@@ -29,9 +29,15 @@ if TYPE_CHECKING:
 
 _MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE, DEQUANTIZE_BLOCKS)
 _KERNELS = ("conv", "conv-transpose", "linear", "matmul")
+_EIGHT_BITS = 2**7
+"""Steps between the ends of a range that more than 7 bits make."""
 _MOST_SUGGESTED = 5
 _WORTH_IT = 3.0
 """Overrides are suggested until the outputs are this much better, in dB."""
+
+
+class NotQuantizedError(UsageError):
+    """There is nothing to inspect."""
 
 
 @dataclass
@@ -144,10 +150,10 @@ def inspect_losses(
         progress: called with (label, layers done, layers in all).
 
     Raises:
-        UsageError: when nothing is quantized.
+        NotQuantizedError: when nothing is quantized.
     """
     if not is_quantized(quantized):
-        raise UsageError("the program is not quantized", hint="run it with --preset int8")
+        raise NotQuantizedError("the program is not quantized", hint="run it with --preset int8")
     total = Loss()
     layers: dict[str, LayerLoss] = {}
     for args, kwargs in inputs:
@@ -240,7 +246,9 @@ class _Batch:
         exact: torch.Tensor,
         local: torch.Tensor,
     ) -> None:
-        layer = self.layers.setdefault(node.name, _describe(node))
+        layer = self.layers.get(node.name)
+        if layer is None:
+            layer = self.layers[node.name] = _describe(node, self.quantized)
         layer.own.add(exact, local)
         self.local[node.name] = local
         twin = self.nodes[node.name]
@@ -285,7 +293,7 @@ def _add(loss: Loss, exact: list[Any], actual: list[Any]) -> None:
             loss.add(left, right)
 
 
-def _describe(node: fx.Node) -> LayerLoss:
+def _describe(node: fx.Node, program: Program) -> LayerLoss:
     owner = _owner(node)
     weight = next((w for w in map(_weight_behind, owner.all_input_nodes) if w), None)
     layer = module_path(owner) if weight else ""
@@ -294,7 +302,7 @@ def _describe(node: fx.Node) -> LayerLoss:
         kind=kind(node) or str(node.target),
         layer=layer or weight or owner.name,
         where=source_line(node),
-        low_bits=any(_is_low(source) for source in node.all_input_nodes),
+        low_bits=any(_is_low(source, program) for source in node.all_input_nodes),
     )
 
 
@@ -318,12 +326,16 @@ def _weight_behind(source: fx.Node) -> str | None:
     return None
 
 
-def _is_low(source: fx.Node) -> bool:
+def _is_low(source: fx.Node, program: Program) -> bool:
     """Tell whether a value was quantized to fewer than 8 bits."""
     if source.target is not DEQUANTIZE:
         return False
-    quantize = arguments(source)["x"]
-    if not isinstance(quantize, fx.Node) or quantize.target is not QUANTIZE:
+    quantized = arguments(source)["x"]
+    if is_weight(quantized):
+        integers = program.weight(str(quantized.target))
+        low, high = (int(end) for end in integers.aminmax())
+        return integers.dtype != torch.int32 and high - low < _EIGHT_BITS
+    if not isinstance(quantized, fx.Node) or quantized.target is not QUANTIZE:
         return False
-    bound = arguments(quantize)
-    return bool(bound["qmax"] - bound["qmin"] < 2**7)
+    bound = arguments(quantized)
+    return bool(bound["qmax"] - bound["qmin"] < _EIGHT_BITS)

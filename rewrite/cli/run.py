@@ -25,6 +25,7 @@ from rewrite.destination import check_output, check_writable
 from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
+    from rewrite.plugin_host import PluginHost
     from rewrite.recipe import Recipe
     from rewrite.request import Request, Result
     from rewrite.talk import Talk
@@ -73,6 +74,12 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     metavar="PERCENT",
     help="Fail when a smaller share of the eligible nodes runs in int8.",
 )
+@click.option(
+    "--budget",
+    type=float,
+    metavar="DB",
+    help="Give the layers that cost most more bits until the outputs have this SQNR.",
+)
 @click.option("--evaluate/--no-evaluate", default=True, help="Run the model's evaluate().")
 @click.option("--latency", is_flag=True, help="Time the file beside a float file of the model.")
 @click.option("--dry-run", is_flag=True, help="Run and check the passes; lower and write nothing.")
@@ -107,10 +114,29 @@ def _run(model: str, given: dict[str, Any], talk: Talk) -> tuple[Result, Path | 
     from rewrite.compile import compile_model
 
     host = make_host(given["plugin_files"], given["block"])
+    if given["budget"] is not None:
+        request = _within_budget(request, host, talk, given["budget"])
     result = compile_model(request, host, talk)
     if recipe is not None:
         _write_recipe(recipe, result, given)
     return result, recipe
+
+
+def _within_budget(request: Request, host: PluginHost, talk: Talk, budget_db: float) -> Request:
+    """Add the overrides that a budget asks for, and show them before they are applied."""
+    from rewrite.budget import meet_budget
+    from rewrite.compile import choose_passes
+
+    found = meet_budget(request, choose_passes(host, request), host, talk, budget_db)
+    for raised in found.raised:
+        talk.step(
+            f"  {raised.override:40} costs {raised.cost_db:5.1f} dB alone, "
+            f"{raised.expected_db:5.1f} dB expected without"
+        )
+    talk.step(
+        f"budget of {budget_db:g} dB: {found.start_db:.1f} dB before, {found.reached_db:.1f} now"
+    )
+    return found.request
 
 
 def _output(model: str, given: dict[str, Any]) -> Path | None:

@@ -48,3 +48,21 @@ def test_a_model_is_compared_with_itself(tiny):
     called = call("inspect", tiny, "--against", tiny)
     assert called.code == 2
     assert called.error[0] == "error: --against names the model of a file"
+
+
+def test_a_budget_is_shown_and_met(tiny, tmp_path):
+    passes = "insert-quantizers{bits=w3a8},calibrate"
+    out, recipe = tmp_path / "out.onnx", tmp_path / "recipe.toml"
+    called = call(tiny, "--passes", passes, "--budget", "30", "-o", out, "--write-recipe", recipe)
+    assert called.code == 0, called.err
+    assert "budget of 30 dB: " in called.err
+    assert "=w8a8" in called.err
+    assert "=w8a8" in recipe.read_text()
+    again = call("inspect", out, "--against", tiny, "--json", "-q")
+    assert again.json["output_db"] >= 30
+
+
+def test_a_budget_needs_something_to_change(tiny):
+    called = call(tiny, "--preset", "float", "--budget", "30", "--dry-run")
+    assert called.code == 2
+    assert called.error[0] == "error: a budget needs a pass that takes overrides"
