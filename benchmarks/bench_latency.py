@@ -4,6 +4,7 @@ python benchmarks/bench_latency.py [MODEL ...] [--rounds N]
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 import peers
 
+HERE = Path(__file__).resolve().parent
 MODELS = ("bert_encoder", "resnet18", "mobilenetv2")
 
 
@@ -25,8 +27,11 @@ def main():
     parser.add_argument("--target", default="ort-x64")
     arguments = parser.parse_args()
     for name in arguments.models:
+        # The peers leave files in the working directory.
         with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
             bench(name, Path(folder), arguments)
+            os.chdir(HERE)
 
 
 def bench(name, folder, arguments):

@@ -1,7 +1,7 @@
 """Accuracy of every zoo model at several precisions, on its held-out split, as simulated.
 
-Before any outlier pass or reconstruction: rounding to nearest, min-max calibration. With --write the
-table is written to benchmarks/precision.md.
+Before any outlier pass or reconstruction: rounding to nearest, min-max calibration. With --write
+the table is written to benchmarks/precision.md.
 
     python benchmarks/bench_precision.py [MODEL ...] [--write]
 """
@@ -33,8 +33,8 @@ HEAD = """\
 Held-out metrics of the zoo, simulated with the arithmetic of the file (target `portable`): rounding
 to nearest, min-max calibration, no outlier pass and no reconstruction. Weights have a scale per
 output channel; `W4A8 (block)` has one per 32 inputs in linear layers, and per channel in
-convolutions. Perplexity: lower is better. `python benchmarks/bench_precision.py --write` writes this
-page.
+convolutions. Perplexity: lower is better. `python benchmarks/bench_precision.py --write` writes
+this page.
 
 """
 

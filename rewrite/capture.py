@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from rewrite.calling import calling_convention
 from rewrite.canonical import canonicalise
@@ -46,14 +47,17 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
     _check_model(model)
     sample = _check_runs(model, args, kwargs)
     exported = _export(model, args, kwargs, dynamic_shapes)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module = functional_module(exported)
-    written = drop_writes(module)
-    names = calling_convention(model, module, exported, sample, dynamic_shapes)
-    _share_tied_weights(module)
-    program = Program(module, names, (args, kwargs), _fake_mode(module))
-    canonicalise(program)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = functional_module(exported)
+        written = drop_writes(module)
+        names = calling_convention(model, module, exported, sample, dynamic_shapes)
+        _share_tied_weights(module)
+        program = Program(module, names, (args, kwargs), _fake_mode(module))
+        canonicalise(program)
+    except GuardOnDataDependentSymNode as error:
+        raise _explain(error) from error
     check_stateless(program, written)
     check_against_eager(model, program, sample)
     return program

@@ -23,6 +23,7 @@ from rewrite.capture import capture, split_inputs
 from rewrite.descriptors import Model, PassObserver
 from rewrite.destination import check_output, make_scratch
 from rewrite.device import check_device
+from rewrite.eager_check import check_deterministic
 from rewrite.errors import UsageError
 from rewrite.model_file import guard_model, load_model_file, make_model
 from rewrite.options import build
@@ -183,6 +184,7 @@ def _rewrite(
     talk.step(f"capture {description.name}")
     eager = make_model(description)
     result.captured = capture(eager, description.inputs(), description.dynamic_shapes)
+    check_deterministic(result.captured)
     description, identity = choose_calibration(
         request, description, result.captured, lambda name: find_model(host, name)
     )

@@ -50,7 +50,7 @@ class DeviceInterpreter(Interpreter):
     def call(self, overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Evaluate one call, on the device even if it names the one it was captured on."""
         args, kwargs = pytree.tree_map(self.move, (args, kwargs))
-        return overload(*args, **kwargs)
+        return super().call(overload, args, kwargs)
 
     def forget(self) -> None:
         """Free what was copied to the device."""

@@ -13,6 +13,7 @@ from rewrite.equivalence import difference
 from rewrite.errors import CaptureError
 from rewrite.plain_layers import plain_layers
 from rewrite.program import Program
+from rewrite.provenance import source_line
 
 _LOWEST_SQNR = 60.0
 """In dB: float32 computed in another order agrees to 100 dB and more; see `_floor` for others."""
@@ -47,6 +48,22 @@ def check_against_eager(model: nn.Module, program: Program, sample: Any) -> None
         hint="torch.export loses writes to a tensor that shares memory with another; look for "
         "in-place operations (x += y, x.add_(y), x[i] = y) and write them out of place",
     )
+
+
+def check_deterministic(program: Program) -> None:
+    """Make sure that a program computes the same each time: nothing about it can be checked else.
+
+    Raises:
+        CaptureError: for a call that draws random numbers, naming its line.
+    """
+    for node in program.graph.nodes:
+        tags = getattr(node.target, "tags", ())
+        if node.op == "call_function" and torch.Tag.nondeterministic_seeded in tags:
+            raise CaptureError(
+                f"the model draws random numbers: {node.target}",
+                where=source_line(node) or None,
+                hint="take the noise as an input, or leave it out in evaluation mode",
+            )
 
 
 def _disagreement(program: Program, expected: Any, actual: Any) -> str | None:

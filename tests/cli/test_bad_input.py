@@ -246,6 +246,21 @@ def test_unknown_names_and_bad_values(tmp_path, arguments, error):
     assert called.error == error
 
 
+def test_a_model_that_draws_random_numbers(tmp_path):
+    path = tmp_path / "noisy.py"
+    path.write_text(
+        "import torch\nfrom torch import nn\n\n\n"
+        "class Noisy(nn.Module):\n    def forward(self, x):\n"
+        "        return x + torch.randn_like(x)\n"
+        "\n\ndef model():\n    return Noisy().eval()\n"
+        "\n\ndef inputs():\n    return (torch.ones(2, 3),)\n"
+    )
+    called = compile_to(tmp_path, path)
+    assert called.code == 1
+    assert called.error[0] == "error: the model draws random numbers: aten.randn_like.default"
+    assert called.error[1].endswith("noisy.py:7: return x + torch.randn_like(x)")
+
+
 def test_unknown_model_of_the_zoo():
     called = call("zoo:vit-digit", "--dry-run")
     assert called.code == 2

@@ -98,7 +98,8 @@ def test_recipe_reproduces_the_file(int8, tiny, tmp_path):
 def test_a_recipe_spells_every_option_out(int8):
     text = int8.recipe.read_text()
     assert 'target = "portable"\nopset = 20\nseed = 0\n' in text
-    assert 'name = "calibrate"\nmethod = "min-max"\npercentile = 99.99\ndecay = 0.9\nbatches = "none"' in text
+    options = 'method = "min-max"\npercentile = 99.99\ndecay = 0.9\nbatches = "none"'
+    assert f'name = "calibrate"\n{options}' in text
 
 
 def test_options_on_the_command_line_win_over_the_recipe(int8, tiny):
