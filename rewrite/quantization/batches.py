@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.utils import _pytree as pytree
 
 from rewrite.errors import UsageError
 from rewrite.program import Program
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def split(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -62,3 +65,18 @@ def fits(shape: tuple[int, ...], wanted: list[str | int]) -> bool:
     return len(shape) == len(wanted) and all(
         isinstance(w, str) or w == s for w, s in zip(wanted, shape, strict=True)
     )
+
+
+def halves(program: Program, inputs: Inputs) -> list[Inputs]:
+    """Return a batch as two of half its size, or whole where the batch dimension is fixed."""
+    signature = program.signature
+    flat = signature.flatten_inputs(*inputs)
+    dims = [signature.dynamic.get(name, {}).get(0) for name in signature.input_names]
+    first = dims[0] if dims else None
+    if first is None or any(dim is None or dim.name != first.name for dim in dims):
+        return [inputs]
+    half = len(flat[0]) // 2
+    if half < max(first.low, 2):  # a size of one may have another path through the model
+        return [inputs]
+    parts = [[value[:half] for value in flat], [value[half:] for value in flat]]
+    return [pytree.tree_unflatten(part, signature.in_spec) for part in parts]

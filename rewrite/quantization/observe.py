@@ -18,7 +18,7 @@ from rewrite.errors import CheckError, UsageError
 from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context
 from rewrite.program import Program
-from rewrite.quantization.batches import check_batch, split
+from rewrite.quantization.batches import Inputs, check_batch, halves, split
 from rewrite.quantization.cache import CalibrationCache, Progress
 from rewrite.quantization.markers import OBSERVE
 from rewrite.quantization.owners import find_owners
@@ -26,7 +26,6 @@ from rewrite.quantization.padding import Mask, Padding
 from rewrite.quantization.spec import QuantSpec
 from rewrite.quantization.trial import Ranges, Trial
 
-Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 _BATCHES_TRIED = 8
 """On how many batches candidate ranges are compared, where there is a choice."""
 
@@ -222,8 +221,10 @@ class _Observation:
         wanted = set(counted[::step])
         for number, inputs in self._numbered():
             if number in wanted:
-                self.kept = self._kept(inputs)
-                trial.run_inputs(*inputs)
+                # Twice as many tensors are held as by inference, so half as much of each.
+                for part in halves(self.program, inputs):
+                    self.kept = self._kept(part)
+                    trial.run_inputs(*part)
                 self.context.progress("compare ranges", number, max(wanted))
             if number == max(wanted):
                 break

@@ -7,6 +7,7 @@ import torch
 from rewrite_plugins.calibrate import Calibrate
 from rewrite_plugins.calibrators.auto import Auto
 from torch import nn
+from torch.export import Dim
 
 from rewrite.pipeline import run_passes
 from rewrite.quantization.spec import QuantSpec
@@ -133,3 +134,17 @@ def test_a_calibrator_of_a_plugin_may_offer_ranges_too():
     model = reader(1.0, 1.0)
     result = run(marked(model, outliers(0)), Calibrate(method="two"), context=settings)
     assert set(result.ledger[-1]["measures"]["chosen"].values()) == {"wide"}
+
+
+def test_a_dynamic_batch_is_compared_in_halves(monkeypatch):
+    sizes = []
+    plain = Trial.run_inputs
+    monkeypatch.setattr(
+        Trial,
+        "run_inputs",
+        lambda self, args, kwargs: sizes.append(len(args[0])) or plain(self, args, kwargs),
+    )
+    data = [outliers(0)[:count] for count in (9, 3, 8)]
+    program = marked(reader(1.0, 1.0), data[0], dynamic={"input": {0: Dim("batch", min=1)}})
+    run(program, Calibrate(method="auto"), context=context([(x,) for x in data]))
+    assert sizes == [4, 5, 3, 4, 4]
