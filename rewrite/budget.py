@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rewrite.errors import CheckError, UsageError
-from rewrite.inspection import Inspection, LayerLoss, NotQuantizedError, inspect_model
+from rewrite.inspection import NotQuantizedError, inspect_model
+from rewrite.losses import Inspection, LayerLoss
 from rewrite.options import describe_options, option_values
 from rewrite.pass_spec import PassSpec
 from rewrite.passes import Pass

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.utils import _pytree as pytree
 
 from rewrite.equivalence import difference
@@ -14,6 +14,7 @@ from rewrite.errors import CaptureError
 from rewrite.plain_layers import plain_layers
 from rewrite.program import Program
 from rewrite.provenance import source_line
+from rewrite.schema import arguments
 
 _LOWEST_SQNR = 60.0
 """In dB: float32 computed in another order agrees to 100 dB and more; see `_floor` for others."""
@@ -57,13 +58,24 @@ def check_deterministic(program: Program) -> None:
         CaptureError: for a call that draws random numbers, naming its line.
     """
     for node in program.graph.nodes:
-        tags = getattr(node.target, "tags", ())
-        if node.op == "call_function" and torch.Tag.nondeterministic_seeded in tags:
+        if _draws(node):
             raise CaptureError(
                 f"the model draws random numbers: {node.target}",
                 where=source_line(node) or None,
                 hint="take the noise as an input, or leave it out in evaluation mode",
             )
+
+
+def _draws(node: fx.Node) -> bool:
+    """Tell whether a call draws random numbers: one that drops nothing does not."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    if torch.Tag.nondeterministic_seeded not in target.tags:
+        return False
+    bound = arguments(node)
+    training = bound.get("train", bound.get("training", True))
+    return bool(training) and bound.get("dropout_p", 1) != 0
 
 
 def _disagreement(program: Program, expected: Any, actual: Any) -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,9 +10,10 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import PassObserver
-from rewrite.equivalence import Inputs, decibel
+from rewrite.equivalence import Inputs
 from rewrite.errors import UsageError
 from rewrite.interpret import NOT_HANDLED, Interpreter
+from rewrite.losses import Inspection, LayerLoss, Loss
 from rewrite.program import Program
 from rewrite.provenance import module_path, source_line
 from rewrite.quantization.kinds import is_weight, kind
@@ -31,100 +30,10 @@ _MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE, DEQUANTIZE_BLOCKS)
 _KERNELS = ("conv", "conv-transpose", "linear", "matmul")
 _EIGHT_BITS = 2**7
 """Steps between the ends of a range that more than 7 bits make."""
-_MOST_SUGGESTED = 5
-_WORTH_IT = 3.0
-"""Overrides are suggested until the outputs are this much better, in dB."""
 
 
 class NotQuantizedError(UsageError):
     """There is nothing to inspect."""
-
-
-@dataclass
-class Loss:
-    """Energy of a signal and of the error on it, over all inputs."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-
-    def add(self, exact: torch.Tensor, actual: torch.Tensor) -> None:
-        """Take one pair of tensors of the same shape."""
-        exact, actual = exact.double(), actual.double()
-        finite = torch.isfinite(exact) & torch.isfinite(actual)
-        self.signal += float(exact[finite].square().sum())
-        self.noise += float((exact[finite] - actual[finite]).square().sum())
-
-    @property
-    def db(self) -> float | None:
-        """Signal to quantization noise ratio, None where nothing was compared or all is exact."""
-        return decibel(self.signal, self.noise) if self.noise > 0 else None
-
-
-@dataclass
-class LayerLoss:
-    """What the quantization of one call costs; ratios in dB, None where nothing is lost."""
-
-    node: str
-    kind: str
-    layer: str
-    """Module path, the weight's name or the call's: what an override names it by."""
-    where: str
-    low_bits: bool = False
-    weight: Loss = field(default_factory=Loss)
-    """Of its weight."""
-    input: Loss = field(default_factory=Loss)
-    """Of the activations it reads."""
-    own: Loss = field(default_factory=Loss)
-    """Of its result when what it reads is exact but for its own quantizers."""
-    output: Loss = field(default_factory=Loss)
-    """Of the program's outputs when it alone is quantized."""
-    accumulated: Loss = field(default_factory=Loss)
-    """Of its result when everything is quantized."""
-
-    @property
-    def override(self) -> str:
-        """The precision that would end most of its loss, as an override."""
-        return f"{self.layer}={'w8a8' if self.low_bits else 'float'}"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the entry of `layers` in the command line's JSON."""
-        return {
-            "node": self.node,
-            "kind": self.kind,
-            "layer": self.layer,
-            "where": self.where,
-            "weight_db": self.weight.db,
-            "input_db": self.input.db,
-            "own_db": self.own.db,
-            "output_db": self.output.db,
-            "accumulated_db": self.accumulated.db,
-            "override": self.override,
-        }
-
-
-@dataclass
-class Inspection:
-    """The losses of a quantized program, the layer that costs the outputs most first."""
-
-    total: Loss
-    layers: list[LayerLoss]
-
-    def suggestion(self) -> tuple[list[str], float] | None:
-        """Return overrides for the worst layers, and the dB to expect; None if nothing stands out.
-
-        Errors of layers are taken for independent: their energies add.
-        """
-        if self.total.db is None or not self.layers:
-            return None
-        left = sum(layer.output.noise for layer in self.layers)
-        everything, chosen = left, []
-        for layer in self.layers[:_MOST_SUGGESTED]:
-            left -= layer.output.noise
-            chosen.append(layer.override)
-            gain = 10 * math.log10(everything / max(left, 1e-300))
-            if gain >= _WORTH_IT:
-                return list(dict.fromkeys(chosen)), self.total.db + gain
-        return None
 
 
 def is_quantized(program: Program) -> bool:

@@ -47,7 +47,7 @@ class Target:
     ops: Mapping[str, OpRule] = field(default_factory=dict)
     """Rules by kind of operator; see `rewrite.quantization.kinds`."""
     producers: Mapping[str, str] = field(default_factory=dict)
-    """Spec name for inputs made by a kind of operator, over the consumer's own."""
+    """Spec name for first inputs made by a kind of operator, over the consumer's own."""
     inputs: str | None = None
     """Spec name of the model's own inputs, quantized as they come; None leaves it to readers."""
     ends: Mapping[str, str] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from rewrite.cli.output import show_json, show_table
 from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
-    from rewrite.inspection import Inspection
+    from rewrite.losses import Inspection
     from rewrite.request import Request
 
 _SHOWN = 20

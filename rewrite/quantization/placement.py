@@ -101,9 +101,9 @@ class _Planner:
             self._reject(node, reason)
             return
         bound = arguments(node)
-        for name, spec in rule.inputs.items():
+        for position, (name, spec) in enumerate(rule.inputs.items()):
             for source in _values(bound.get(name)):
-                self._edge(node, source, spec)
+                self._edge(node, source, spec, is_first=position == 0)
         if rule.output:
             carrier = self._carrier(node)
             self.result.stored.setdefault(carrier, (rule.output, carrier.name))
@@ -139,10 +139,11 @@ class _Planner:
         if source in self.result.stored:
             self.result.stored.setdefault(node, self.result.stored[source])
 
-    def _edge(self, node: fx.Node, source: fx.Node, spec: str) -> None:
+    def _edge(self, node: fx.Node, source: fx.Node, spec: str, *, is_first: bool = True) -> None:
         if source.target in (DEQUANTIZE, DEQUANTIZE_BLOCKS):
             return
-        if not is_weight(source):
+        # Kernels take unsigned types as their first operand only.
+        if is_first and not is_weight(source):
             spec = self.target.producers.get(kind(source), spec)
         if node in self.ends:
             spec = self.target.ends.get(spec, spec)

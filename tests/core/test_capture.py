@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from rewrite import CaptureError, capture
+from rewrite.eager_check import check_deterministic
 
 
 def model(forward, **modules):
@@ -277,3 +278,11 @@ def test_every_call_knows_its_line_and_its_module():
     assert source_line(relu) == source_line(linear)
     assert source_line(relu).endswith(f"test_capture.py:{line}: return self.head(x.relu())")
     assert (module_path(relu), module_path(linear)) == ("", "head")
+
+
+def test_attention_that_drops_nothing_draws_nothing():
+    def forward(self, x):
+        y = nn.functional.scaled_dot_product_attention(x, x, x)
+        return nn.functional.rrelu(nn.functional.dropout(y, 0.5, self.training), training=False)
+
+    check_deterministic(capture(model(forward), (torch.randn(1, 2, 3, 4),)))

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from rewrite import UsageError
 from rewrite.pipeline import run_passes
+from rewrite.schema import arguments
 from rewrite.testing import check_declines, check_pass
 
 from .models import GOLDEN, Call, captured, context, lines, outcome, randn, run, target
@@ -180,3 +181,13 @@ def test_a_target_without_outputs_marks_inputs_only():
     )
     program = run(captured(nn.Sequential(conv(), nn.ReLU()), X), INSERT, context=settings)
     assert marks(program) == ["input_1.activation", "0.weight"]
+
+
+def test_probabilities_are_unsigned_as_the_first_factor_only():
+    model = Call(lambda m, x: (x.softmax(-1) @ x, x @ x.softmax(-1)))
+    marked = run(captured(model, randn(2, 3, 3)), InsertQuantizers(), context=context())
+    specs = {}
+    for node in marked.graph.nodes:
+        if node.target is torch.ops.aten.matmul.default:
+            specs[node.name] = [str(arguments(source)["spec"]) for source in node.args]
+    assert specs == {"matmul": ["probability", "operand"], "matmul_1": ["operand", "operand"]}

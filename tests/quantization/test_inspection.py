@@ -11,7 +11,8 @@ from rewrite_plugins.quantize_weights import QuantizeWeights
 from torch import nn
 
 from rewrite import Context, UsageError, capture
-from rewrite.inspection import Loss, inspect_losses
+from rewrite.inspection import inspect_losses
+from rewrite.losses import Loss
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
 

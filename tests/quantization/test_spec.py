@@ -82,7 +82,7 @@ def test_symmetric_zero_points_are_in_the_middle(name, zero_point):
     assert parameters(name, -1.0, 3.0) == (pytest.approx(3 / 127), zero_point)
 
 
-@pytest.mark.parametrize("name", SPECS.keys() - {"least-range"})
+@pytest.mark.parametrize("name", sorted(SPECS.keys() - {"least-range"}))
 def test_nothing_but_zeros_has_scale_one(name):
     assert parameters(name, 0.0, 0.0)[0] == 1.0
 

@@ -1,0 +1,102 @@
+"""What quantization costs, layer by layer: the numbers, and the override that follows from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from rewrite.equivalence import decibel
+
+_MOST_SUGGESTED = 5
+_WORTH_IT = 3.0
+"""Overrides are suggested until the outputs are this much better, in dB."""
+
+
+@dataclass
+class Loss:
+    """Energy of a signal and of the error on it, over all inputs."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, exact: torch.Tensor, actual: torch.Tensor) -> None:
+        """Take one pair of tensors of the same shape."""
+        exact, actual = exact.double(), actual.double()
+        finite = torch.isfinite(exact) & torch.isfinite(actual)
+        self.signal += float(exact[finite].square().sum())
+        self.noise += float((exact[finite] - actual[finite]).square().sum())
+
+    @property
+    def db(self) -> float | None:
+        """Signal to quantization noise ratio, None where nothing was compared or all is exact."""
+        return decibel(self.signal, self.noise) if self.noise > 0 else None
+
+
+@dataclass
+class LayerLoss:
+    """What the quantization of one call costs; ratios in dB, None where nothing is lost."""
+
+    node: str
+    kind: str
+    layer: str
+    """Module path, the weight's name or the call's: what an override names it by."""
+    where: str
+    low_bits: bool = False
+    weight: Loss = field(default_factory=Loss)
+    """Of its weight."""
+    input: Loss = field(default_factory=Loss)
+    """Of the activations it reads."""
+    own: Loss = field(default_factory=Loss)
+    """Of its result when what it reads is exact but for its own quantizers."""
+    output: Loss = field(default_factory=Loss)
+    """Of the program's outputs when it alone is quantized."""
+    accumulated: Loss = field(default_factory=Loss)
+    """Of its result when everything is quantized."""
+
+    @property
+    def override(self) -> str:
+        """The precision that would end most of its loss, as an override."""
+        return f"{self.layer}={'w8a8' if self.low_bits else 'float'}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `layers` in the command line's JSON."""
+        return {
+            "node": self.node,
+            "kind": self.kind,
+            "layer": self.layer,
+            "where": self.where,
+            "weight_db": self.weight.db,
+            "input_db": self.input.db,
+            "own_db": self.own.db,
+            "output_db": self.output.db,
+            "accumulated_db": self.accumulated.db,
+            "override": self.override,
+        }
+
+
+@dataclass
+class Inspection:
+    """The losses of a quantized program, the layer that costs the outputs most first."""
+
+    total: Loss
+    layers: list[LayerLoss]
+
+    def suggestion(self) -> tuple[list[str], float] | None:
+        """Return overrides for the worst layers, and the dB to expect; None if nothing stands out.
+
+        Errors of layers are taken for independent: their energies add.
+        """
+        if self.total.db is None or not self.layers:
+            return None
+        left = sum(layer.output.noise for layer in self.layers)
+        everything, chosen = left, []
+        for layer in self.layers[:_MOST_SUGGESTED]:
+            left -= layer.output.noise
+            chosen.append(layer.override)
+            gain = 10 * math.log10(everything / max(left, 1e-300))
+            if gain >= _WORTH_IT:
+                return list(dict.fromkeys(chosen)), self.total.db + gain
+        return None
