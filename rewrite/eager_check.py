@@ -85,6 +85,8 @@ def _disagreement(program: Program, expected: Any, actual: Any) -> str | None:
     for name, (left, right) in zip(program.signature.output_names, pairs, strict=True):
         if not isinstance(left, torch.Tensor):
             continue
+        if left.dtype != right.dtype:
+            return f"output '{name}' is {right.dtype}, not {left.dtype}"
         if left.shape != right.shape:
             return f"output '{name}' has shape {list(right.shape)}, not {list(left.shape)}"
         if left.is_floating_point():

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.node import map_arg
 
 from rewrite.schema import arguments, is_call
 
@@ -79,8 +80,21 @@ def _write_elsewhere(node: fx.Node) -> None:
     if twin is None or not isinstance(written, fx.Node):
         return
     is_alone = _is_fresh(written) and len(written.users) == 1
-    if is_alone or (target is aten.dropout_.default and not arguments(node)["train"]):
+    drops_nothing = target is aten.dropout_.default and not arguments(node)["train"]
+    if (is_alone or drops_nothing) and _same_type(node, twin):
         node.target = twin
+
+
+def _same_type(node: fx.Node, twin: torch._ops.OpOverload) -> bool:
+    """Tell whether f(x) has the dtype of f_(x), which keeps that of x: x.gt_(0) is no bool."""
+
+    def value(source: fx.Node) -> Any:
+        return source.meta["val"]
+
+    announced = node.meta["val"]
+    with announced.fake_mode, torch.no_grad():
+        made = twin(*map_arg(node.args, value), **map_arg(node.kwargs, value))
+    return isinstance(made, torch.Tensor) and made.dtype == announced.dtype
 
 
 def _functional_twin(target: torch._ops.OpOverload) -> torch._ops.OpOverload | None:

@@ -80,7 +80,7 @@ class Float64Interpreter(Interpreter):
     def call(self, overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Evaluate one call with every low-precision float and dtype argument widened."""
         args, kwargs = pytree.tree_map(_widen, (args, kwargs))
-        return pytree.tree_map(_widen, overload(*args, **kwargs))
+        return pytree.tree_map(_widen, super().call(overload, args, kwargs))
 
 
 def run_float64(program: Program, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:

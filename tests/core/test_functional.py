@@ -65,12 +65,21 @@ def slice_assigned(m, x):
     return y
 
 
+def compared_in_place(m, x):
+    return (x * 2).gt_(0)
+
+
+def added_in_place_to_half(m, x):
+    return (x.half() * 2).add_(m.offset)
+
+
 def narrowed(m, x):
     return x.narrow(1, 1, 2) + x.swapaxes(0, 1).narrow(0, 0, 2).swapaxes(0, 1)
 
 
 KEPT = [in_place_on_fresh, views_of_canonical_form, dropout_in_place]
 TRACED = [view_written, read_before_and_after, argument_written, slice_assigned, narrowed]
+TRACED += [compared_in_place, added_in_place_to_half]
 
 
 def exported(function):
