@@ -44,7 +44,7 @@ class Calibrate(Pass):
         "ignore", help="Whether tokens that a mask input hides are left out."
     )
     mask: str | None = option(
-        None, help="The mask input [batch, tokens], if it is not called `..._mask`."
+        None, help="The mask input [batch, tokens], if it has another name than usual."
     )
 
     def run(self, program: Program, context: Context) -> Outcome:

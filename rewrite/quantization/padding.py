@@ -12,6 +12,7 @@ from torch import fx
 from rewrite.errors import UsageError, unknown
 from rewrite.program import Program
 
+_CONVENTIONAL = ("attention_mask", "padding_mask")
 _INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -105,8 +106,9 @@ class Padding:
 def find_padding(program: Program, name: str | None = None) -> tuple[Padding | None, list[str]]:
     """Find the inputs that tell tokens from padding, and notes about those that cannot be used.
 
-    Without a name these are the integer or bool inputs of two dimensions called `attention_mask`
-    or `..._mask`; of several with the same sizes the first, an attention mask before others.
+    Without a name these are the integer or bool inputs of two dimensions called `...attention_mask`
+    or `...padding_mask`, names whose ones have a meaning by convention: what another mask hides is
+    for the user to say. Of several with the same sizes the first, an attention mask before others.
     What a mask says of each tensor follows from symbolic sizes, so its tokens must be dynamic.
 
     Args:
@@ -124,8 +126,8 @@ def find_padding(program: Program, name: str | None = None) -> tuple[Padding | N
         if isinstance(mask, str):
             raise UsageError(f"'{name}' cannot be the mask: {mask}", hint="calibrate{mask=INPUT}")
         return Padding((mask,)), []
-    named = [n for n in inputs if n == "mask" or n.endswith("_mask")]
-    named = sorted((n for n in named if "special" not in n), key=lambda n: "attention" not in n)
+    named = [n for n in inputs if n.endswith(_CONVENTIONAL) and not n.startswith("global")]
+    named.sort(key=lambda n: "attention" not in n)
     found: dict[tuple[Any, Any], Mask] = {}
     notes = []
     for each in named:

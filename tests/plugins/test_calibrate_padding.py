@@ -129,6 +129,17 @@ class KeyPadding(Encoder):
         return super().forward(ids, ~key_padding_mask)
 
 
+class ByAnyName(Encoder):
+    """The encoder with a mask whose ones may mean anything."""
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().forward(ids, mask)
+
+
+def test_what_a_mask_of_another_name_hides_is_not_guessed():
+    assert find_padding(marked(ByAnyName(), padded("mask"))) == (None, [])
+
+
 def test_a_mask_of_any_name_can_be_named():
     inputs = padded("valid", torch.bool)
     program = marked(Valid(), inputs)
