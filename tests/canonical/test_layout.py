@@ -5,9 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, pad, scaled_dot_product_attention
 
+from rewrite.canonical.casts import CAST_RULES
 from rewrite.canonical.masks import MASK_RULES
 from rewrite.canonical.padding import PaddedConv
 from rewrite.canonical.permutes import PERMUTE_RULES
+from rewrite.canonical.sizes import SIZE_RULES
 from rewrite.canonical.views import VIEW_RULES
 
 from .programs import BATCH, Call, canonical, ops, randn, reasons
@@ -145,3 +147,14 @@ def test_a_mask_that_masks_stays():
     given = Call(lambda m, q, k, v: scaled_dot_product_attention(q, k, v, attn_mask=m.mask))
     given.register_buffer("mask", torch.eye(5))
     assert "it masks something" in reasons(MASK_RULES, given, QKV)
+
+
+def test_a_size_that_no_input_has_is_read_where_it_is():
+    found = Call(lambda m, x: x.nonzero().shape[0] + x)
+    assert "no input has this size" in reasons(SIZE_RULES, found, X)
+    assert "sym_size(%0, dim=0)" in canonical(found, X).text()
+
+
+def test_a_conversion_in_its_form_stays():
+    found = reasons(CAST_RULES, Call(lambda m, x: x.to(torch.float64) * 2), X)
+    assert "it is in its one form" in found

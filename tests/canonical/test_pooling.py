@@ -91,3 +91,15 @@ def test_uneven_padding_is_put_in_front():
     found = text(lambda x, w: F.conv2d(x, w, padding="same"))
     assert "constant_pad_nd" in found or "pad(" in found
     assert "same" not in found
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: F.avg_pool2d(x, 1, stride=2),
+        lambda x, w: F.avg_pool2d(x, 2, stride=1),
+    ],
+    ids=["skips", "covers"],
+)
+def test_pooling_that_is_more_than_a_copy_stays(function):
+    assert "avg_pool2d" in text(function)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from rewrite.artifact import table_of
 from rewrite.compile import check_batches, find_model, legalize, rewrite_model
@@ -16,18 +15,11 @@ from rewrite.runtimes import get_runtime
 
 LOWEST_SQNR = 35.0
 """In dB, file against simulation at 8 bits: single roundings fall the other way."""
+pytestmark = pytest.mark.usefixtures("one_thread")
 rewrite_zoo = pytest.importorskip("rewrite_zoo")
 NAMES = [model.name for model in rewrite_zoo.rewrite_models()]
 HOST = PluginHost()
 TARGETS = ("portable", "ort-x64", "openvino")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("target_name", TARGETS)

@@ -19,17 +19,10 @@ LOWEST_SQNR = 25.0
 """In dB, file against program: single roundings fall the other way, and residual nets carry
 them on."""
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 rewrite_zoo = pytest.importorskip("rewrite_zoo")
 NAMES = [model.name for model in rewrite_zoo.rewrite_models()]
 every_model = pytest.mark.parametrize("name", NAMES)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def needs(name: str) -> None:

@@ -15,6 +15,14 @@ IMAGE = {
     "image_size": 32,
     "patch_size": 8,
 }
+WINDOWS = {
+    "image_size": 32,
+    "patch_size": 2,
+    "embed_dim": 16,
+    "depths": [2, 2],
+    "num_heads": [2, 4],
+    "window_size": 4,
+}
 INSIDE = "OpenVINO adds the skip inside the convolution, without the rounding between"
 
 
@@ -55,12 +63,7 @@ VISION = [
             "SwinForImageClassification",
             "SwinConfig",
             image,
-            image_size=32,
-            patch_size=2,
-            embed_dim=16,
-            depths=[2, 2],
-            num_heads=[2, 4],
-            window_size=4,
+            **WINDOWS,
         ),
         slow=True,
     ),

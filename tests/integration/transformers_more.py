@@ -7,7 +7,7 @@ import transformers as hf
 from torch import nn
 
 from .compiling import Made
-from .transformers_images import IMAGE
+from .transformers_images import IMAGE, WINDOWS
 from .transformers_parts import VOCABULARY, Inputs, case, image, made, sound, text
 from .transformers_text import DECODER, SMALL, TEXT, pairs
 
@@ -177,12 +177,7 @@ MORE = [
             "Swinv2ForImageClassification",
             "Swinv2Config",
             image,
-            image_size=32,
-            patch_size=2,
-            embed_dim=16,
-            depths=[2, 2],
-            num_heads=[2, 4],
-            window_size=4,
+            **WINDOWS,
         ),
         slow=True,
     ),
