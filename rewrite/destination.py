@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
@@ -37,13 +38,18 @@ def check_output(request: Request) -> None:
 
 
 def make_scratch(output: Path) -> Path:
-    """Make a folder beside a file to be written, and remove those that killed runs left there."""
+    """Make a folder beside a file to be written, and remove those that killed runs left there.
+
+    A folder says which machine and process made it: of other machines that share the place nobody
+    here knows what still runs.
+    """
     folder = output.resolve().parent
-    for left in folder.glob(f"{_SCRATCH}*"):
-        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)):
+    mine = f"{_SCRATCH}{platform.node()}-"
+    for left in folder.iterdir():
+        owner = left.name.removeprefix(mine).partition("-")[0]
+        if left.name.startswith(mine) and owner.isdigit() and not _is_running(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=folder))
+    return Path(tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=folder))
 
 
 def check_writable(path: Path) -> None:

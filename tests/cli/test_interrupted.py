@@ -1,5 +1,7 @@
 """Stopped half-way: no partial file, and what was there before is untouched."""
 
+import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -101,6 +103,18 @@ def test_scratch_of_a_run_that_goes_on_is_left_alone(tmp_path):
     mine = make_scratch(tmp_path / "model.onnx")
     assert make_scratch(tmp_path / "model.onnx") != mine
     assert mine.is_dir()
+
+
+def test_scratch_of_another_machine_is_left_alone(tmp_path, monkeypatch):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setattr(os, "getpid", lambda: ended.pid)
+    here = make_scratch(tmp_path / "model.onnx")
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
+    there = make_scratch(tmp_path / "model.onnx")
+    monkeypatch.undo()
+    make_scratch(tmp_path / "model.onnx")
+    assert there.is_dir() and not here.exists()
 
 
 def test_interrupted_leaves_nothing_behind(tmp_path):
