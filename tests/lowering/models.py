@@ -76,7 +76,10 @@ class Call(nn.Module):
 
 
 def translated_ops(
-    x: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor], folder: Path
+    x: torch.Tensor,
+    function: Callable[[torch.Tensor], torch.Tensor],
+    folder: Path,
+    tolerance: float = TOLERANCE,
 ) -> set[str]:
     """Translate a function, hold the file to it in type and value, and return its operators."""
     translations = {entry.overload: entry.translate for entry in LOWERINGS}
@@ -86,5 +89,5 @@ def translated_ops(
     name = session.get_inputs()[0].name
     result, expected = session.run(None, {name: x.numpy()})[0], function(x).numpy()
     assert result.dtype == expected.dtype
-    np.testing.assert_allclose(result, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance)
     return {node.op_type for node in model.graph}
