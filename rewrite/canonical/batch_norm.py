@@ -75,6 +75,24 @@ class UnreadStatistics(Rule):
         return _without_statistics(match.root, match.root, emit)
 
 
+class UnreadInstanceStatistics(Rule):
+    """instance_norm(x, γ, β, μ, σ², input's own) = instance_norm(x, γ, β, input's own)."""
+
+    pattern = Op(aten.instance_norm.default, "norm", use_input_stats=True)
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline what is in this form."""
+        unread = arguments(match.root)["running_mean"] is None
+        return "it has no running statistics" if unread else None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the norm without them."""
+        kept = {**arguments(match.root), "running_mean": None, "running_var": None}
+        val = match.root.meta["val"]
+        return emit.call(aten.instance_norm.default, like=match.root, val=val, **kept)
+
+
 def _without_statistics(root: fx.Node, norm: fx.Node, emit: Emitter) -> fx.Node:
     bound = arguments(norm)
     kept = {name: bound[name] for name in ("input", "weight", "bias", "momentum", "eps")}
@@ -90,4 +108,9 @@ def _without_statistics(root: fx.Node, norm: fx.Node, emit: Emitter) -> fx.Node:
     )
 
 
-BATCH_NORM_RULES: list[Rule] = [NativeBatchNorm(), OfTheBatch(), UnreadStatistics()]
+BATCH_NORM_RULES: list[Rule] = [
+    NativeBatchNorm(),
+    OfTheBatch(),
+    UnreadStatistics(),
+    UnreadInstanceStatistics(),
+]

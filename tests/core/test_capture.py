@@ -128,6 +128,30 @@ def test_a_counter_that_nobody_reads_is_not_counted():
     assert "calls" not in program.text()
 
 
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d, nn.InstanceNorm2d])
+def test_statistics_of_a_norm_in_training_mode_are_not_written(layer):
+    class HalfTrained(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = layer(3, track_running_stats=True)
+
+        def train(self, mode=True):
+            super().train(mode)
+            self.norm.train()
+            return self
+
+        def forward(self, x):
+            return self.norm(x)
+
+    x = torch.randn(2, 3, 4, 4)
+    frozen = HalfTrained().eval()
+    program = capture(frozen, (x,))
+    before = frozen.norm.running_mean.clone()
+    program(x)
+    assert torch.equal(frozen.norm.running_mean, before)
+    assert not any("running" in name for name, _ in program.used_weights())
+
+
 def test_state_carried_from_call_to_call_is_refused():
     with pytest.raises(CaptureError, match="keeps state from call to call in buffer") as error:
         capture(Counting(read=True).eval(), (torch.randn(2, 3),))
