@@ -51,6 +51,7 @@ unit: install ## Run the tests
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
 
 bench: install ## Run the benchmarks (see benchmarks/)
+	$(BIN)/pip install -q -r benchmarks/requirements-peers.txt
 	@for script in benchmarks/bench_*.py; do \
 	  test -e "$$script" || continue; echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 

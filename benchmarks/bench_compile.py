@@ -10,14 +10,15 @@ import argparse
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from common import HERE, in_child, peak_mb
+
 MODELS = ("bert_encoder", "vit_tiny")
-HERE = Path(__file__).parent
 
 
 def main():
@@ -39,28 +40,19 @@ def main():
 
 
 def measure(tool, name, target):
-    started = time.perf_counter()
-    command = [sys.executable, __file__, name, "--child", tool, "--target", target]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    seconds = time.perf_counter() - started
-    return seconds, json.loads(done.stdout.strip().splitlines()[-1])["peak_mb"]
+    found, seconds = in_child([__file__, name, "--child", tool, "--target", target])
+    return seconds, found["peak_mb"]
 
 
 def child(tool, name, target):
-    import resource
-
     # The peers leave files in the working directory.
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         if tool == "peer":
-            sys.path.insert(0, str(HERE))
-            import peers
+            from common import load
+            from quantizers.onnxruntime_static import quantize
 
-            module = peers.load(name)
-            peers.export_float(module, f"{folder}/float.onnx")
-            peers.quantize_static(module, f"{folder}/float.onnx", f"{folder}/int8.onnx")
+            quantize(load(name), target, Path(folder))
         else:
             from rewrite.cli.process import run_process
 
@@ -72,8 +64,7 @@ def child(tool, name, target):
                 run_process()
             if not Path(output).exists():
                 raise SystemExit("rewrite wrote nothing")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"peak_mb": peak}))
+    print(json.dumps({"peak_mb": peak_mb()}))
 
 
 def bench_matching():

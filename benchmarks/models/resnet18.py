@@ -13,7 +13,6 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(outer)
         self.conv2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outer)
-        self.relu = nn.ReLU(inplace=True)
         self.downsample = None
         if stride != 1 or inner != outer:
             self.downsample = nn.Sequential(
@@ -22,8 +21,8 @@ class Block(nn.Module):
 
     def forward(self, x):
         identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(out)) + identity)
+        out = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(out)) + identity)
 
 
 class ResNet18(nn.Module):

@@ -1,0 +1,196 @@
+"""Int8 files of this compiler and of its peers, on the runtimes that they are for.
+
+Each quantizer works in a process of its own, on the same 64 samples. Then all files of a model are
+timed in turns in one process. SQNR is that of the first output against the eager model, on inputs
+that no quantizer saw.
+
+    python benchmarks/bench_quantizers.py [MODEL ...] [--target NAME] [--rounds N] [--write]
+"""
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import quantizers
+from common import (
+    HERE,
+    THREADS,
+    eager,
+    export_float,
+    feed,
+    in_child,
+    input_names,
+    load,
+    peak_mb,
+    sqnr_db,
+)
+from executed import OnnxRuntimeFile, OpenVinoFile
+
+MODELS = (
+    "resnet18",
+    "resnet50",
+    "mobilenetv2",
+    "repvgg",
+    "efficientnet_lite0",
+    "vit_tiny",
+    "swin_tiny",
+    "bert_encoder",
+)
+TARGETS = {"ort-x64": OnnxRuntimeFile, "openvino": OpenVinoFile}
+BASE = "torch.onnx float"
+REPORT = HERE / "quantizers.md"
+
+
+@dataclass
+class Row:
+    """One file of one model."""
+
+    label: str
+    min_ms: float
+    median_ms: float
+    ratio: float
+    sqnr_db: float
+    int8: int
+    kernels: int
+    megabytes: float
+    calibration_s: float | None = None
+    total_s: float | None = None
+    peak_mb: float | None = None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--target", action="append", choices=list(TARGETS))
+    parser.add_argument("--only", action="append", choices=quantizers.NAMES)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--write", action="store_true", help=f"write {REPORT.name}")
+    parser.add_argument("--child", nargs=4, metavar=("QUANTIZER", "MODEL", "TARGET", "FOLDER"))
+    parser.add_argument("--time", nargs=3, metavar=("MODEL", "TARGET", "FILES"))
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(quantized(*arguments.child)))
+        return
+    if arguments.time:
+        print(json.dumps([asdict(r) for r in timed(*arguments.time, arguments.rounds)]))
+        return
+    found = {}
+    for name in arguments.models:
+        for target in arguments.target or TARGETS:
+            found[name, target] = bench(name, target, arguments)
+            print(f"\n{name}, {target}\n" + "\n".join(table(found[name, target])), flush=True)
+    if arguments.write:
+        REPORT.write_text(report(found), encoding="utf-8")
+
+
+def bench(name, target, arguments):
+    """Return the rows of one model on one target; a quantizer that fails has none."""
+    # The peers leave files in the working directory.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        files, costs = {}, {}
+        for quantizer in arguments.only or quantizers.NAMES:
+            label = importlib.import_module(f"quantizers.{quantizer}").LABEL
+            place = Path(folder) / quantizer
+            place.mkdir()
+            try:
+                made, total = in_child([__file__, "--child", quantizer, name, target, place])
+            except RuntimeError as error:
+                print(f"{name}, {target}: {label} failed: {error}", file=sys.stderr)
+                continue
+            files[label] = made["path"]
+            costs[label] = {
+                "calibration_s": made["seconds"],
+                "total_s": total,
+                "peak_mb": made["peak_mb"],
+            }
+        listed = Path(folder) / "files.json"
+        listed.write_text(json.dumps(files))
+        command = [__file__, "--time", name, target, listed, "--rounds", arguments.rounds]
+        rows, _ = in_child(command)
+        os.chdir(HERE)
+    return [Row(**{**row, **costs.get(row["label"], {})}) for row in rows]
+
+
+def quantized(quantizer, name, target, folder):
+    """Run one quantizer in this process."""
+    module = importlib.import_module(f"quantizers.{quantizer}")
+    path, seconds = module.quantize(load(name), target, Path(folder))
+    return {"path": str(path), "seconds": seconds, "peak_mb": peak_mb()}
+
+
+def timed(name, target, listed, rounds):
+    """Time a float file and the given ones in turns."""
+    module = load(name)
+    batch = module.inputs()
+    base = Path(listed).with_name("torch.onnx")
+    export_float(module, base)
+    feeds = feed(input_names(base), batch)
+    paths = {BASE: str(base), **json.loads(Path(listed).read_text())}
+    opened = {label: TARGETS[target](path, THREADS) for label, path in paths.items()}
+    outputs = {label: file.run(feeds) for label, file in opened.items()}
+    times = {label: [] for label in opened}
+    for _ in range(rounds):
+        for label, file in opened.items():
+            # Not counted: the threads of the session before still spin for a while.
+            file.run(feeds)
+            started = time.perf_counter()
+            file.run(feeds)
+            times[label].append(1e3 * (time.perf_counter() - started))
+    reference = eager(module, batch)
+    for label, file in opened.items():
+        int8, kernels = file.kernels()
+        yield Row(
+            label,
+            min(times[label]),
+            statistics.median(times[label]),
+            min(times[BASE]) / min(times[label]),
+            float(sqnr_db(reference, outputs[label])),
+            int8,
+            kernels,
+            file.megabytes,
+        )
+
+
+def table(rows):
+    """Return the rows as Markdown."""
+    head = (
+        "quantizer | ms | ratio | SQNR dB | int8 kernels | MB | calibrating s | in all s | peak MB"
+    )
+    lines = [f"| {head} |", "|" + " --- |" * 9]
+    for row in rows:
+        costs = [row.calibration_s, row.total_s, row.peak_mb]
+        told = ["" if c is None else f"{c:.{d}f}" for c, d in zip(costs, (1, 1, 0), strict=True)]
+        cells = [
+            row.label,
+            f"{row.min_ms:.2f}",
+            f"{row.ratio:.2f}×",
+            f"{row.sqnr_db:.1f}",
+            f"{row.int8}/{row.kernels}",
+            f"{row.megabytes:.1f}",
+            *told,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def report(found):
+    """Return the Markdown file of all tables."""
+    lines = ["# Int8 beside the peers", "", "Written by `bench_quantizers.py --write`.", ""]
+    lines += [f"{THREADS} threads; the ratio is of the fastest run to that of the float file of"]
+    lines += ["`torch.onnx.export(dynamo=True)`. Kernels are those of the executed graph."]
+    for (name, target), rows in found.items():
+        lines += ["", f"## {name}, `{target}`", "", *table(rows)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Swin-Tiny at 224²: windows of 7, depths 2, 2, 6, 2, layer norms randomised."""
+
+import sys
+from pathlib import Path
+
+import torch
+from transformers import SwinConfig, SwinForImageClassification
+
+sys.path.insert(0, str(Path(__file__).parent))
+from vit_tiny import calibration, inputs  # noqa: F401
+
+dynamic_shapes = {"pixel_values": {0: torch.export.Dim("batch", max=64)}}
+
+
+def model():
+    torch.manual_seed(0)
+    net = SwinForImageClassification(SwinConfig(num_labels=1000)).eval()
+    for name, parameter in net.named_parameters():
+        if "norm" in name:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return net
