@@ -24,6 +24,7 @@ from rewrite.capture import split_inputs
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import OBSERVE, dequantize, quantize
+from rewrite.quantization.weights import channel_axis, weight_parameters
 from rewrite.target import Target
 
 _LAYERS = ("conv", "conv-transpose", "linear")
@@ -107,9 +108,8 @@ def _weight_error(program: Program, mark: fx.Node, target: Target) -> torch.Tens
     bound = arguments(mark)
     spec = target.spec(bound["spec"])
     weight = program.weight(str(bound["x"].target)).detach()
-    flat = weight.reshape(weight.shape[0], -1) if spec.per_channel else weight.reshape(1, -1)
-    scale, zero_point = spec.parameters(flat.amin(1), flat.amax(1))
-    axis = 0 if spec.per_channel else None
+    axis = channel_axis(mark.users) if spec.per_channel else None
+    scale, zero_point = weight_parameters(weight, spec, axis)
     integers = quantize(weight, scale, zero_point, spec.qmin, spec.qmax, axis)
     rounded: torch.Tensor = dequantize(integers, scale, zero_point, axis)
     return rounded - weight

@@ -59,7 +59,7 @@ class Target:
     rules: tuple[str, ...] = ()
     """Ids of the rules, of `rewrite.lint`, that a file for it keeps."""
     bias: str = "int32"
-    """`int32` at s_x·s_w, or `float32`."""
+    """`int32` at s_x·s_w, `int8` at a scale of its own, or `float32`."""
     legalize: tuple[str, ...] = ()
     """Passes that bring the program into the layout the runtime's kernels want."""
     extends: str = ""

@@ -40,7 +40,7 @@ KEYS = {
     "producer",
 }
 RULE_KEYS = ("inputs", "output", "mode", "least-channels")
-BIASES = ("int32", "float32")
+BIASES = ("int32", "int8", "float32")
 _NAMED = ("spec", "op", "producer", "ends")
 """Tables whose entries a target may take out one by one, by `NAME = false`."""
 _OWN = ("name", "extends", "without")

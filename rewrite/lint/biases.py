@@ -1,4 +1,4 @@
-"""Biases: float for some runtimes, int32 at the scale of the product for others."""
+"""Biases: float, int32 at the scale of the product, or int8 at one of their own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rewrite.runtimes.qdq_graph import dequantized
 
 LARGEST_SCALE_ERROR = 0.01
 """Relative; ONNX Runtime takes a Conv's bias up to this and no other."""
+LARGEST_SHIFT = 16
+"""In bits; Vitis AI's compiler takes min(0, shift_cut - 16) <= shift_bias <= 16."""
 
 
 def _float(file: File) -> Iterator[Finding]:
@@ -28,6 +30,34 @@ def _int32(file: File) -> Iterator[Finding]:
             problem = _problem(layer)
             if problem:
                 yield layer.node, problem
+
+
+def _int8(file: File) -> Iterator[Finding]:
+    for layer in file.layers:
+        if layer.bias is None or not layer.is_quantized or not layer.has_weight:
+            continue
+        side = dequantized(layer.bias)
+        if side is None or side.dtype is not ir.DataType.INT8:
+            name = "float" if side is None else side.dtype.name
+            yield layer.node, f"has a bias of {name}: store it as int8 at a scale of its own"
+
+
+def _shift(file: File) -> Iterator[Finding]:
+    for layer in file.layers:
+        bias, x, w = dequantized(layer.bias), layer.activation, layer.weight
+        if bias is None or x is None or w is None or not layer.has_weight:
+            continue
+        if bias.scale is None or x.scale is None or w.scale is None:
+            continue
+        product = np.asarray(x.scale, np.float64) * w.scale
+        shifts = np.log2(bias.scale / product).round(3)
+        low, high = float(shifts.min()), float(shifts.max())
+        if low < 0 or high > LARGEST_SHIFT:
+            yield (
+                layer.node,
+                f"has a bias whose scale is 2^{high if high > 0 else low:g} of input · weight "
+                f"scale: make it 2^0 to 2^{LARGEST_SHIFT}",
+            )
 
 
 def _problem(layer: Layer) -> str:
@@ -61,5 +91,17 @@ RULES = (
         "The bias of a quantized layer is int32 at input scale · weight scale.",
         "ONNX Runtime, qdq_selectors.cc: the third DequantizeLinear of Conv and Gemm is int32",
         _int32,
+    ),
+    Rule(
+        "int8-bias",
+        "The bias of a quantized layer is int8.",
+        "Vitis AI, vai_q_onnx: quantize_bias_tensor; MQBench, Vitis AI backend",
+        _int8,
+    ),
+    Rule(
+        "bias-shift",
+        "The scale of a bias is 2^0 to 2^16 of input scale · weight scale.",
+        "Vitis AI, vai_q_onnx refine.py: adjust_shift_bias, whatever the output's scale",
+        _shift,
     ),
 )

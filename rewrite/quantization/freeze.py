@@ -1,33 +1,31 @@
-"""Freezing: observed ranges become scales, weights become integers, biases int32."""
+"""Freezing: observed ranges become scales, weights and biases integers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import fx
 
 from rewrite.emitter import Emitter
-from rewrite.passes import Outcome, Rejection
+from rewrite.passes import Outcome
 from rewrite.program import Program
-from rewrite.quantization.kinds import is_weight, kind
+from rewrite.quantization.biases import BiasFreezer, least_weight_scale
+from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import DEQUANTIZE, OBSERVE, QUANTIZE
 from rewrite.quantization.markers import quantize as quantize_op
 from rewrite.quantization.spec import QuantSpec
-from rewrite.schema import argument, arguments
+from rewrite.quantization.weights import channel_axis, weight_parameters
+from rewrite.schema import arguments
 from rewrite.target import Target
 
-_INT32 = torch.iinfo(torch.int32)
-_LARGEST_BIAS = 2.0**30
-"""In steps of s_x·s_w; half of int32, so that the products fit beside it."""
 FOLDER = "qdq"
 """Scales and zero points live under this name."""
 
 
 def freeze(program: Program, target: Target, bounds: Mapping[str, tuple[float, float]]) -> Outcome:
-    """Replace every mark by quantize/dequantize, every weight by integers, biases by int32.
+    """Replace every mark by quantize/dequantize, every weight and bias by integers.
 
     Args:
         program: with `observe` marks.
@@ -39,10 +37,10 @@ def freeze(program: Program, target: Target, bounds: Mapping[str, tuple[float, f
     # Activations first: how fine a weight may be depends on the scale of what it is multiplied by.
     for mark in sorted(marks, key=lambda n: is_weight(arguments(n)["x"])):
         freezer.freeze_mark(mark)
-    if target.bias == "int32":
-        for node in list(program.graph.nodes):
-            freezer.freeze_bias(node)
-    return Outcome(len(marks) + freezer.biases, freezer.rejected)
+    biases = BiasFreezer(program, freezer.emit, target)
+    for node in list(program.graph.nodes):
+        biases.freeze(node)
+    return Outcome(len(marks) + biases.count, biases.rejected)
 
 
 @dataclass
@@ -50,8 +48,6 @@ class _Freezer:
     program: Program
     target: Target
     bounds: Mapping[str, tuple[float, float]]
-    rejected: list[Rejection] = field(default_factory=list)
-    biases: int = 0
 
     def __post_init__(self) -> None:
         self.emit = Emitter(self.program)
@@ -89,81 +85,26 @@ class _Freezer:
     def _weight(self, mark: fx.Node, source: fx.Node, spec: QuantSpec) -> fx.Node:
         name = str(source.target)
         values = self.program.weight(name).detach()
-        flat = values.reshape(values.shape[0], -1)
-        scale, zero_point = spec.parameters(flat.amin(1), flat.amax(1))
-        scale = self._coarse_enough(mark, scale)
-        integers = quantize_op(values, scale, zero_point, spec.qmin, spec.qmax, 0)
-        recipe = ("quantize", spec)
+        axis = channel_axis(mark.users)
+        scale, zero_point = weight_parameters(values, spec, axis)
+        scale = self._coarse_enough(mark, scale, spec)
+        integers = quantize_op(values, scale, zero_point, spec.qmin, spec.qmax, axis)
+        recipe = ("quantize", spec, axis)
         return self.emit.call(
             DEQUANTIZE,
             like=mark,
             x=self.emit.weight(integers, source=f"{name}_{spec.dtype}", recipe=recipe),
             scale=self.emit.weight(scale, source=f"{name}_scale", recipe=recipe),
             zero_point=self.emit.weight(zero_point, source=f"{name}_zero_point", recipe=recipe),
-            axis=0,
+            axis=axis,
         )
 
-    def _coarse_enough(self, mark: fx.Node, scale: torch.Tensor) -> torch.Tensor:
-        """Raise the scale of channels so weak that their bias would not fit int32 at s_x·s_w.
-
-        Also where the target wants a float bias: ONNX Runtime makes int32 of it all the same.
-        """
-        for user in mark.users:
-            bound = arguments(user) if kind(user) in ("conv", "linear") else {}
-            step, bias = self._scale(bound.get("input")), bound.get("bias")
-            if step is None or bias is None or not is_weight(bias) or bound["weight"] is not mark:
-                continue
-            values = self.program.weight(str(bias.target)).detach().double()
-            scale = torch.maximum(scale, (values.abs() / step / _LARGEST_BIAS).float())
-        return scale
-
-    def freeze_bias(self, node: fx.Node) -> None:
-        """Quantize a float bias to int32 at s_x·s_w, where both factors are known."""
-        if kind(node) not in ("conv", "linear"):
-            return
-        bound = arguments(node)
-        bias: fx.Node | None = bound.get("bias")
-        scales = self._scales(bound["input"], bound["weight"])
-        if scales is None or bias is None or not is_weight(bias):
-            return
-        name = str(bias.target)
-        scale = (scales[0] * scales[1]).float()
-        steps = (self.program.weight(name).double() / scale.double()).round()
-        if not bool((steps.abs() <= _INT32.max).all()):
-            self.rejected.append(
-                Rejection.of("int32-bias", node, "a bias is too large for int32 at s_x·s_w")
-            )
-            return
-        recipe = (
-            "int32-bias",
-            *(str(argument(bound[n], "scale").target) for n in ("input", "weight")),
-        )
-        new = self.emit.call(
-            DEQUANTIZE,
-            like=node,
-            x=self.emit.weight(steps.to(torch.int32), source=f"{name}_int32", recipe=recipe),
-            scale=self.emit.weight(scale, source=f"{name}_scale", recipe=recipe),
-            zero_point=self.emit.weight(
-                torch.zeros_like(steps, dtype=torch.int32),
-                source=f"{name}_zero_point",
-                recipe=recipe,
-            ),
-            axis=0,
-        )
-        self.emit.set_arguments(node, bias=new)
-        self.biases += 1
-
-    def _scales(self, activation: Any, weight: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
-        step = self._scale(activation)
-        known = isinstance(weight, fx.Node) and weight.target is DEQUANTIZE
-        if step is None or not known or not is_weight(argument(weight, "x")):
-            return None
-        return step, self.program.weight(argument(weight, "scale").target)
-
-    def _scale(self, activation: Any) -> torch.Tensor | None:
-        """Return the scale of a quantized activation, None for anything else."""
-        if not isinstance(activation, fx.Node) or activation.target is not DEQUANTIZE:
-            return None
-        if is_weight(argument(activation, "x")) or argument(activation, "axis") is not None:
-            return None
-        return self.program.weight(argument(activation, "scale").target)
+    def _coarse_enough(self, mark: fx.Node, scale: torch.Tensor, spec: QuantSpec) -> torch.Tensor:
+        """Raise the scale of channels so weak that their bias would not fit at s_x·s_w."""
+        least = least_weight_scale(self.program, self.target, mark)
+        if least is None:
+            return scale
+        if spec.alike or not scale.dim():
+            least = least.amax()
+        # Where scales are powers of two, the next one that is coarse enough.
+        return torch.where(least > scale, spec.allowed(least), scale)

@@ -154,17 +154,17 @@ class QuantSpec:
         middle = 0 if self.qmin < 0 else (self.qmin + self.qmax + 1) // 2
         if self.symmetric:
             steps = torch.tensor(float(min(self.qmax - middle, middle - self.qmin)))
-            scale = self._step(torch.maximum(high, -low) / steps)
+            scale = self.allowed(torch.maximum(high, -low) / steps)
             zero_point = torch.full_like(scale, float(middle))
         else:
-            scale = self._step((high - low) / (self.qmax - self.qmin))
+            scale = self.allowed((high - low) / (self.qmax - self.qmin))
             safe = torch.where(scale > 0, scale, torch.ones_like(scale))
             zero_point = (self.qmin - low / safe).round().clamp(self.qmin, self.qmax)
         scale = torch.where(scale > 0, scale, torch.ones_like(scale)).float()
         scale = scale.clamp(min=MIN_SCALE)
         return scale, zero_point.to(self.torch_dtype)
 
-    def _step(self, scale: torch.Tensor) -> torch.Tensor:
+    def allowed(self, scale: torch.Tensor) -> torch.Tensor:
         """Return a scale that the spec allows and that is no smaller; 0 stays 0."""
         if not self.power_of_two:
             return scale

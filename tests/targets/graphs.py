@@ -64,6 +64,9 @@ def conv(
     w = g.weight("w", [outside, inside, 3, 3], axis, dtype, low)
     if bias == "int32":
         b = [g.bias("b", outside, axis, factor)]
+    elif bias == "int8":
+        values = g.const("b", g.random.integers(-100, 100, outside).astype(S8))
+        b = [g.dequantize(values, 0.0005 * factor, 0, S8)]
     else:
         b = [g.floats("b", [outside])] if bias == "float" else []
     y = g.op("Conv", x, w, *b, name="conv", pads=[1] * 4)
@@ -254,6 +257,12 @@ PAIRS: dict[str, Pair] = {
     "gemm-factors": Pair(gemm, lambda: gemm(beta=0.5), "beta = 0.5"),
     "float-bias": Pair(lambda: conv(bias="float"), conv, "bias of INT32: keep it float"),
     "int32-bias": Pair(conv, lambda: conv(factor=2.0), "scale is off by 100%"),
+    "int8-bias": Pair(lambda: conv(bias="int8"), conv, "bias of INT32: store it as int8"),
+    "bias-shift": Pair(
+        lambda: conv(None, bias="int8", factor=2.0**16),
+        lambda: conv(None, bias="int8", factor=2.0**17),
+        "is 2^17 of input · weight",
+    ),
     "node-units": Pair(unary, open_unit, "its output is read in float"),
     "whole-joins": Pair(lambda: joined(False), lambda: joined(True), "input 1 is a float"),
     "quantizers-alone": Pair(conv, two_readers, "read in float by Sigmoid"),
@@ -280,6 +289,8 @@ MORE: list[tuple[str, Callable[[], Graph], str]] = [
     ("signed-weights", lambda: conv(dtype=U8), "store it as int8"),
     ("weight-axis", lambda: conv(axis=1), "use axis 0"),
     ("int32-bias", lambda: conv(bias="float"), "has a float bias"),
+    ("int8-bias", lambda: conv(bias="float"), "has a bias of float"),
+    ("bias-shift", lambda: conv(None, bias="int8", factor=0.25), "is 2^-2 of input · weight"),
     ("node-units", lambda: joined(True), "input 1 is float"),
     ("weight-blocks", lambda: blocks(axis=1), "store [K, N], axis 0"),
     ("product-operands", lambda: product(right=(0, U8)), "has a right side"),

@@ -45,15 +45,16 @@ class Block(nn.Module):
 
 
 class Upscale(nn.Module):
-    """A transposed convolution between two others."""
+    """Transposed convolutions, one of two groups, between two others."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.last = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(24, 16, 1)
+        self.first, self.last = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(32, 16, 1)
         self.up = nn.ConvTranspose2d(16, 24, 2, 2)
+        self.groups = nn.ConvTranspose2d(24, 32, 3, 2, padding=1, output_padding=1, groups=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.up(self.first(x).relu()).relu())
+        return self.last(self.groups(self.up(self.first(x).relu()).relu()).relu())
 
 
 def conv_net() -> Made:
@@ -64,5 +65,11 @@ def block() -> Made:
     return Block(), {"x": torch.randn(2, 6, 32)}, {}
 
 
-CASES = {"conv-net": Case("conv-net", conv_net), "block": Case("block", block)}
-UPSCALE = Case("upscale", lambda: (Upscale(), {"x": torch.randn(1, 16, 8, 8)}, {}))
+def upscale() -> Made:
+    return Upscale(), {"x": torch.randn(1, 16, 6, 6)}, {}
+
+
+CASES = {
+    case.name: case
+    for case in (Case("conv-net", conv_net), Case("block", block), Case("upscale", upscale))
+}

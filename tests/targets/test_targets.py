@@ -18,7 +18,7 @@ from rewrite.lowering.agreement import LARGEST_LAYER_DIFFERENCE
 from rewrite.plugin_host import PluginHost
 from rewrite.runtimes import get_runtime
 
-from .nets import CASES, UPSCALE
+from .nets import CASES
 
 HOST = PluginHost()
 INT8 = [n for n in HOST.targets() if n != "ort-weight-only"]
@@ -126,11 +126,20 @@ def test_tensorrt_leaves_small_layers_and_attention_float(compiled):
     assert len(quantized) == 4  # in front of qkv, the projection, and both layers of the MLP
 
 
-def test_tensorrt_gives_transposed_convolutions_one_scale(tmp_path):
-    result = compile_case(UPSCALE, tmp_path, target="tensorrt")
-    assert not result.artifact.violations
-    sizes = {n: v.size for n, v in initializers(result).items() if n.endswith("weight_scale_1")}
-    assert sizes == {"up.weight_scale_1": 1}
+@pytest.mark.parametrize("name", ["tensorrt", "qnn"])
+def test_transposed_convolutions_have_a_scale_for_each_output(name, compiled):
+    result, _ = compiled(name, "upscale")
+    nodes = {o: n for n in graph_of(result).node for o in n.output}
+    values = initializers(result)
+    found = []
+    for node in nodes.values():
+        if node.op_type == "ConvTranspose":
+            dequantize = nodes[node.input[1]]
+            axis = {a.name: a.i for a in dequantize.attribute}.get("axis")
+            found.append((values[dequantize.input[1]].shape, axis))
+    (whole, axis), (groups, _) = found
+    assert whole == (24,) and axis == 1
+    assert groups == ()  # each element of axis 1 belongs to an output of either group
 
 
 def test_academic_folds_nothing(compiled):
