@@ -16,7 +16,7 @@ import rewrite_plugins
 from rewrite import Pass, pytest_plugin
 from rewrite.cli import main
 from rewrite.options import describe_options
-from rewrite.quantization import batches, cache, freeze, observe, padding, placement
+from rewrite.quantization import batches, biases, cache, freeze, observe, padding, placement
 
 PAGES = Path(__file__).parents[1] / "docs" / "passes"
 PASSES = {p.name: p for p in rewrite_plugins.rewrite_passes()}
@@ -30,7 +30,7 @@ SECTIONS = (
 )
 ELSEWHERE = {
     "insert-quantizers": (placement,),
-    "calibrate": (batches, cache, freeze, observe, padding),
+    "calibrate": (batches, biases, cache, freeze, observe, padding),
 }
 """Modules that give reasons for a pass, beside its own."""
 

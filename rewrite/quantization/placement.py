@@ -148,7 +148,8 @@ class _Planner:
         if node in self.ends:
             spec = self.target.ends.get(spec, spec)
         stored = self.result.stored.get(source)
-        if stored is None or stored[0] != spec:
+        wanted = self.target.spec(spec)
+        if stored is None or not self.target.spec(stored[0]).serves(wanted):
             self.result.edges.append(Edge(node, source, spec))
 
     def _carrier(self, node: fx.Node) -> fx.Node:

@@ -72,17 +72,39 @@ class QuantSpec:
         is_narrow = signed and self.qmin == -self.qmax
         low, high = (-half + is_narrow, half - 1) if signed else (0, 2**bits - 1)
         width = 8 if bits <= 8 else 16
-        scale = self.scale
-        if scale is not None:
-            scale *= (self.qmax - self.qmin) / (high - low)
         return dataclasses.replace(
             self,
             name=f"{self.name}@{bits}",
             dtype=f"{'int' if signed else 'uint'}{width}",
             qmin=low,
             qmax=high,
-            scale=scale,
+            scale=self._rescaled(low, high),
+            zero_point=self._moved(low, high),
         )
+
+    def _rescaled(self, low: int, high: int) -> float | None:
+        """Return the fixed scale that covers the same range with [low, high]."""
+        if self.scale is None:
+            return None
+        if math.frexp(self.scale)[0] == 0.5:
+            # 1/256 stands for [0, 1), and a power of two stays one: 1/65536.
+            return self.scale * 2.0 ** (_bits(self.qmin, self.qmax) - _bits(low, high))
+        return self.scale * (self.qmax - self.qmin) / (high - low)
+
+    def _moved(self, low: int, high: int) -> int:
+        """Return the fixed zero point where it was in [qmin, qmax]: at an end, or in between."""
+        if self.zero_point in (self.qmin, self.qmax):
+            return low if self.zero_point == self.qmin else high
+        factor = 2.0 ** (_bits(low, high) - _bits(self.qmin, self.qmax))
+        return min(max(round(self.zero_point * factor), low), high)
+
+    def serves(self, other: QuantSpec) -> bool:
+        """Tell whether a tensor of this spec can be read where another one is wanted.
+
+        It can where both give the same integers, and where they differ by a scale that is fixed.
+        """
+        same = {f: getattr(other, f) for f in ("name", "scale", "zero_point", "least_range")}
+        return self == other or (self.is_fixed and dataclasses.replace(self, **same) == other)
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -173,3 +195,7 @@ class QuantSpec:
         return torch.where(
             mantissa == 0, scale, torch.ldexp((mantissa > 0.5) * 0.5 + 0.5, exponent)
         )
+
+
+def _bits(low: int, high: int) -> int:
+    return (high - low).bit_length()

@@ -169,3 +169,31 @@ def test_a_fixed_range_stays_the_same_with_other_bits():
 def test_numbers_of_bits_that_do_not_exist(bits):
     with pytest.raises(UsageError, match=f"there is no quantizer of {bits} bits"):
         QuantSpec("activation").with_bits(bits)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "wide"),
+    [
+        ("uint8", 1 / 255, 0, (1 / 65535, 0)),
+        ("uint8", 1 / 256, 0, (1 / 65536, 0)),
+        ("uint8", 1 / 128, 128, (1 / 32768, 32768)),
+        ("uint8", 1 / 256, 255, (1 / 65536, 65535)),
+        ("int8", 1 / 255, -128, (1 / 65535, -32768)),
+        ("int8", 1 / 128, 0, (1 / 32768, 0)),
+    ],
+)
+def test_fixed_scales_cover_the_same_values_with_sixteen_bits(dtype, scale, zero_point, wide):
+    data = {"dtype": dtype, "scale": scale, "zero-point": zero_point}
+    spec = QuantSpec.from_data("a", data, "test").with_bits(16)
+    assert spec.scale == pytest.approx(wide[0], rel=1e-12)
+    assert spec.zero_point == wide[1]
+    assert spec.with_bits(8).zero_point == zero_point
+
+
+def test_a_fixed_scale_serves_where_the_same_integers_are_wanted():
+    wanted = QuantSpec("activation", "uint8", 0, 255, least_range=1e-4)
+    fixed = QuantSpec("gate", "uint8", 0, 255, scale=1 / 256)
+    assert fixed.serves(wanted) and wanted.serves(wanted)
+    assert not wanted.serves(fixed)
+    assert not fixed.with_bits(16).serves(wanted)
+    assert not fixed.serves(QuantSpec("operand", "int8", -128, 127, symmetric=True))

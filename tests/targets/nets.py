@@ -57,6 +57,18 @@ class Upscale(nn.Module):
         return self.last(self.groups(self.up(self.first(x).relu()).relu()).relu())
 
 
+class Gates(nn.Module):
+    """A layer behind a sigmoid and a tanh, multiplied as in a gated unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.gate = nn.Linear(16, 32), nn.Linear(16, 32)
+        self.out = nn.Linear(32, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.value(x).tanh() * self.gate(x).sigmoid()).tanh()
+
+
 def conv_net() -> Made:
     return ConvNet(), {"x": torch.randn(2, 3, 12, 12)}, {}
 
@@ -69,7 +81,16 @@ def upscale() -> Made:
     return Upscale(), {"x": torch.randn(1, 16, 6, 6)}, {}
 
 
+def gates() -> Made:
+    return Gates(), {"x": torch.randn(4, 16)}, {}
+
+
 CASES = {
     case.name: case
-    for case in (Case("conv-net", conv_net), Case("block", block), Case("upscale", upscale))
+    for case in (
+        Case("conv-net", conv_net),
+        Case("block", block),
+        Case("upscale", upscale),
+        Case("gates", gates),
+    )
 }

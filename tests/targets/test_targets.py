@@ -6,6 +6,8 @@ they are held to the simulation as well.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -26,6 +28,8 @@ HERE = [n for n in INT8 if (t := HOST.find_target(n)).fits_here and t.runtimes]
 ELSEWHERE = [n for n in INT8 if n not in HERE]
 LOWEST_SQNR = 35.0
 """In dB, of the file on ONNX Runtime against the simulation."""
+LOWEST_SQNR_OF_16_BITS = 80.0
+"""A step is 48 dB finer, and as few fall the other way."""
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +144,50 @@ def test_transposed_convolutions_have_a_scale_for_each_output(name, compiled):
     (whole, axis), (groups, _) = found
     assert whole == (24,) and axis == 1
     assert groups == ()  # each element of axis 1 belongs to an output of either group
+
+
+SIXTEEN = "remove-dead-code,expand-attention,insert-quantizers{bits=w8a16},calibrate"
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("opset", [20, 21])
+def test_qnn_takes_sixteen_bits_of_activations_beside_eight_of_weights(case, opset, tmp_path):
+    from rewrite.pass_spec import parse_passes
+
+    passes = tuple(parse_passes(f"fold-batch-norm,{SIXTEEN}"))
+    result = compile_case(CASES[case], tmp_path, None, target="qnn", passes=passes, opset=opset)
+    artifact = result.artifact
+    assert lint(artifact.path, HOST.find_target("qnn")) == []
+    types = {n: v.dtype.name for n, v in initializers(result).items() if v.dtype.kind in "iu"}
+    assert {d for n, d in types.items() if re.search("(weight|bias)_int", n)} == {"int8", "int32"}
+    norms = {"int8"} if case == "block" else set()
+    assert {d for n, d in types.items() if n.startswith("qdq.")} == {"uint16"} | norms
+    inputs = [artifact.lowered.program.example]
+    artifact.run_on(get_runtime("onnxruntime"), artifact.lowered.program, inputs, threads=1)
+    agreement = artifact.runtimes.pop().agreement
+    assert agreement.difference.sqnr_db >= LOWEST_SQNR_OF_16_BITS
+    assert agreement.layers.max_lsb <= LARGEST_LAYER_DIFFERENCE
+
+
+@pytest.mark.parametrize(("bits", "steps"), [("w8a8", 256), ("w8a16", 65536)])
+def test_qnn_fixes_the_scale_behind_sigmoid_and_tanh(bits, steps, tmp_path):
+    from rewrite.pass_spec import parse_passes
+
+    passes = tuple(parse_passes(SIXTEEN.replace("w8a16", bits)))
+    result = compile_case(CASES["gates"], tmp_path, None, target="qnn", passes=passes)
+    graph, values = graph_of(result), initializers(result)
+    makers = {o: n.op_type for n in graph.node for o in n.output}
+    found = {
+        (makers[n.input[0]], float(values[n.input[1]]), int(values[n.input[2]]))
+        for n in graph.node
+        if n.op_type == "QuantizeLinear" and makers.get(n.input[0]) in ("Sigmoid", "Tanh")
+    }
+    assert found == {("Sigmoid", 1 / steps, 0), ("Tanh", 2 / steps, steps // 2)}
+    # The product reads both as they are, with no pair of quantizers in between.
+    (product,) = [n for n in graph.node if n.op_type == "Mul"]
+    sources = [next(n for n in graph.node if x in n.output).input[0] for x in product.input]
+    quantizers = [next(n for n in graph.node if x in n.output) for x in sources]
+    assert {makers[q.input[0]] for q in quantizers} == {"Sigmoid", "Tanh"}
 
 
 def test_academic_folds_nothing(compiled):
