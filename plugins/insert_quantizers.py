@@ -23,6 +23,8 @@ class InsertQuantizers(Pass):
     name = "insert-quantizers"
     equivalence = "exact"
     after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
+    # Fewer bits live in the 8-bit type, so that a file gets no smaller by them.
+    precisions = ("float", "w8a8")
 
     bits: str | None = option(
         None, help="Bits of weights and activations (w4a8, w8a16, …); none for the target's own."

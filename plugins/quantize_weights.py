@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,7 @@ from rewrite import (
 )
 from rewrite.quantization.blocks import quantize_blocks
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
-from rewrite.quantization.precision import matches
+from rewrite.quantization.precision import Override, Precision, precision_of
 
 aten = torch.ops.aten
 
@@ -39,6 +40,7 @@ class QuantizeWeights(RulePass):
     equivalence = "lossy"
     after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
     before = ("insert-quantizers",)
+    precisions = ("float", "w8", "w4")
 
     bits: Literal[4, 8] = option(4, help="Bits of a weight.")
     block: int = option(
@@ -52,12 +54,23 @@ class QuantizeWeights(RulePass):
     skip: tuple[str, ...] = option(
         (), help="Module paths, weight or node names that stay float; * matches anything."
     )
+    override: tuple[str, ...] = option(
+        (), help="PATTERN=w4, w8 or float for some layers, by name or op:KIND; last one wins."
+    )
 
     def rules(self) -> list[Rule]:
         """One rule."""
         if self.block & (self.block - 1):
             raise UsageError(f"blocks of {self.block}", hint="a power of two: 16, 32, 64, 128 …")
-        return [BlockedWeight(self)]
+        return [BlockedWeight(self, [_override(text) for text in self.override])]
+
+
+def _override(text: str) -> Override:
+    """Read `PATTERN=w4`, `PATTERN=w8` or `PATTERN=float`."""
+    override = Override.parse(text)
+    if override.precision not in (None, Precision(4), Precision(8)):
+        raise UsageError(f"'{text}': blocks have 4 or 8 bits", hint="PATTERN=w4, w8 or float")
+    return override
 
 
 class BlockedWeight(Rule):
@@ -67,15 +80,16 @@ class BlockedWeight(Rule):
     # A layer that was rewritten is a layer whose weight is computed: no miss worth a word.
     report_misses = False
 
-    def __init__(self, options: QuantizeWeights) -> None:
+    def __init__(self, options: QuantizeWeights, overrides: Sequence[Override]) -> None:
         self.options = options
+        self.overrides = [Override(pattern, None) for pattern in options.skip] + list(overrides)
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline weights that are no matrix, do not divide into blocks, or are left out."""
         val = match["weight"].meta["val"]
         if val.dim() != 2 or val.dtype != torch.float32:
             return "its weight is no float32 matrix"
-        if any(matches(match.root, pattern) for pattern in self.options.skip):
+        if self._bits(match.root) is None:
             return "left float on request"
         if val.shape[1] % self.options.block:
             return f"its {val.shape[1]} inputs do not divide into blocks of {self.options.block}"
@@ -83,18 +97,19 @@ class BlockedWeight(Rule):
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
         """Let the layer read a dequantized weight."""
-        options, weight = self.options, match["weight"]
+        options, weight, bits = self.options, match["weight"], self._bits(match.root)
+        assert bits is not None
         name = str(weight.target)
         integers, scale, zero_point = quantize_blocks(
             emit.tensor(weight).float(),
-            options.bits,
+            bits,
             options.block,
             symmetric=options.symmetric,
             search=options.search,
         )
-        recipe = ("blocks", options.bits, options.block, options.symmetric, options.search)
+        recipe = ("blocks", bits, options.block, options.symmetric, options.search)
         parts = {
-            "x": emit.weight(integers, source=f"{name}_int{options.bits}", recipe=recipe),
+            "x": emit.weight(integers, source=f"{name}_int{bits}", recipe=recipe),
             "scale": emit.weight(scale, source=f"{name}_scale", recipe=recipe),
             "zero_point": emit.weight(zero_point, source=f"{name}_zero_point", recipe=recipe),
         }
@@ -103,9 +118,14 @@ class BlockedWeight(Rule):
             like=match.root,
             axis=1,
             block=options.block,
-            bits=options.bits,
+            bits=bits,
             **parts,
         )
         # In place, so that it has its name in both programs when they are compared.
         emit.set_arguments(match.root, weight=dequantized)
         return match.root
+
+    def _bits(self, node: fx.Node) -> int | None:
+        """Return the bits of a layer's weight, None where it stays float."""
+        precision = precision_of(node, Precision(self.options.bits), self.overrides)
+        return None if precision is None else precision.weight

@@ -1,144 +1,145 @@
-"""Mixed precision: the layers that cost the outputs most get more bits until a budget is met."""
+"""Budgets: how good the outputs of a model must be, and how many bytes its weights may take."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
+from typing import Any
 
-from rewrite.errors import CheckError, UsageError
-from rewrite.inspection import NotQuantizedError, inspect_model
-from rewrite.losses import Inspection, LayerLoss
-from rewrite.options import describe_options, option_values
-from rewrite.pass_spec import PassSpec
-from rewrite.passes import Pass
-from rewrite.plugin_host import PluginHost
+from rewrite.errors import UsageError
 from rewrite.request import Request
-from rewrite.talk import Talk
 
-_MOST_ROUNDS = 6
-_OPTION = "override"
-"""Option of the pass that quantizes: `PATTERN=PRECISION` for some layers."""
-_MARGIN = 0.5
-"""In dB, over the budget: errors of layers are not quite independent."""
+_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)", re.IGNORECASE)
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
+_HINT = "35dB, 12MB or 0.3x (of the float weights); quality and size together: 35dB,12MB"
 
 
 @dataclass(frozen=True)
-class Raised:
-    """One layer that got more bits."""
+class Budget:
+    """What a model may cost; at least one of the two is given."""
 
-    override: str
+    db: float | None = None
+    """Smallest SQNR of the outputs against the float program, in dB."""
+    bytes: int | None = None
+    """Most bytes that the weights may take in the file."""
+    share: float | None = None
+    """The same, as a share of what the float weights take."""
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read `35`, `35dB`, `12MB`, `0.3x`, or one of quality and one of size, as `35dB,12MB`.
+
+        Raises:
+            UsageError: for anything else.
+        """
+        given: dict[str, Any] = {}
+        for part in text.split(","):
+            key, value = _read(part.strip(), text)
+            is_size = key != "db"
+            if key in given or (is_size and {"bytes", "share"} & set(given)):
+                raise UsageError(f"'{text}' says the same thing twice", hint=_HINT)
+            given[key] = value
+        return cls(**given)
+
+    @property
+    def has_size(self) -> bool:
+        """Whether it limits what the weights take."""
+        return self.bytes is not None or self.share is not None
+
+    def limit(self, float_bytes: int) -> int | None:
+        """Return the most bytes that the weights may take, given what they take in float."""
+        return int(self.share * float_bytes) if self.share is not None else self.bytes
+
+    def __str__(self) -> str:
+        """Return the budget for people."""
+        db = [] if self.db is None else [f"{self.db:g} dB"]
+        size = [] if self.bytes is None else [show_bytes(self.bytes)]
+        share = [] if self.share is None else [f"{self.share:g} of the float weights"]
+        return " and ".join([*db, *size, *share])
+
+
+@dataclass(frozen=True)
+class Change:
+    """One layer that got another precision, and what is expected once it and those before have."""
+
+    layer: str
+    before: str
+    after: str
+    """Precisions, such as `w8a8` or `float`."""
+    bytes_before: int
+    bytes_after: int
     cost_db: float
-    """SQNR of the outputs when this layer alone is quantized."""
+    """SQNR of the outputs when this layer alone has the lower of the two precisions."""
     expected_db: float
-    """SQNR of the outputs once this layer and those before it are raised."""
+    """SQNR of the outputs."""
+    expected_bytes: int
+    """Of all weights."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `changes` in the command line's JSON; dB are null without loss."""
+        return {
+            "layer": self.layer,
+            "before": self.before,
+            "after": self.after,
+            "bytes_before": self.bytes_before,
+            "bytes_after": self.bytes_after,
+            "cost_db": finite(self.cost_db),
+            "expected_db": finite(self.expected_db),
+            "expected_bytes": self.expected_bytes,
+        }
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A request whose overrides meet the budget, and how they came about."""
+    """A request whose overrides meet a budget, and how they came about."""
 
     request: Request
-    raised: tuple[Raised, ...]
+    overrides: tuple[str, ...]
+    """Those that were added, in order."""
+    changes: tuple[Change, ...]
     start_db: float
     reached_db: float
+    """Of the outputs, everything quantized together."""
+    start_bytes: int
+    reached_bytes: int
+    """Of all weights."""
 
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """Return the overrides that were added, in order."""
-        return tuple(raised.override for raised in self.raised)
-
-
-def meet_budget(
-    request: Request, passes: Sequence[Pass], host: PluginHost, talk: Talk, budget_db: float
-) -> Assignment:
-    """Raise the precision of as few layers as it takes; measure again after each round.
-
-    Every layer is measured alone and their errors are taken to add up as energies; the worst are
-    raised, from fewer than 8 bits to 8, from 8 to float, until the sum meets the budget.
-
-    Args:
-        request: its passes or preset are the cheapest assignment.
-        passes: what the request asks for.
-        host: gives passes and target.
-        talk: told of every round.
-        budget_db: smallest SQNR of the model's outputs against its float program, in dB.
-
-    Raises:
-        UsageError: when no pass takes overrides, or nothing is quantized to begin with.
-        CheckError: when no override brings it nearer.
-    """
-    specs = [PassSpec(p.name, dict(option_values(p))) for p in passes]
-    place = _place(passes)
-    raised: list[Raised] = []
-    start: float | None = None
-    for _ in range(_MOST_ROUNDS):
-        wanted = replace(request, passes=tuple(specs), preset=None)
-        found = _inspect(wanted, host, talk, may_be_float=bool(raised))
-        reached = math.inf if found is None or found.total.db is None else found.total.db
-        start = reached if start is None else start
-        if found is None or reached >= budget_db:
-            return Assignment(wanted, tuple(raised), start, reached)
-        more = _raise(found, budget_db + _MARGIN, {r.override for r in raised})
-        if not more:
-            break
-        raised += more
-        talk.step(f"{reached:.1f} dB of {budget_db:g}: {len(more)} layers get more bits")
-        options = dict(specs[place].options)
-        given: Sequence[str] = options[_OPTION]
-        options[_OPTION] = (*given, *(r.override for r in more))  # type: ignore[assignment]
-        specs[place] = PassSpec(specs[place].name, options)
-    raise CheckError(
-        f"the budget of {budget_db:g} dB is out of reach: {reached:.1f} dB with "
-        f"{len(raised)} layers raised",
-        hint="see where the loss is: rewrite inspect MODEL",
-    )
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry `budget` of the command line's JSON."""
+        return {
+            "start_db": finite(self.start_db),
+            "reached_db": finite(self.reached_db),
+            "start_bytes": self.start_bytes,
+            "reached_bytes": self.reached_bytes,
+            "overrides": list(self.overrides),
+            "changes": [change.as_json() for change in self.changes],
+        }
 
 
-def _inspect(
-    request: Request, host: PluginHost, talk: Talk, *, may_be_float: bool
-) -> Inspection | None:
-    """Measure; None when the overrides left nothing quantized."""
-    try:
-        return inspect_model(request, host, talk, batches=1)
-    except NotQuantizedError:
-        if may_be_float:
-            return None
-        raise
+def show_bytes(count: int) -> str:
+    """Return a number of bytes for people, to four digits: budgets are met by little."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= scale:
+            return f"{count / scale:.4g} {unit}"
+    return f"{count} B"
 
 
-def _place(passes: Sequence[Pass]) -> int:
-    for index, p in enumerate(passes):
-        if any(option.name == _OPTION for option in describe_options(type(p))):
-            return index
-    raise UsageError(
-        "a budget needs a pass that takes overrides", hint="--preset int8, or insert-quantizers"
-    )
+def finite(value: float) -> float | None:
+    """Return a number, None for an infinite one."""
+    return value if math.isfinite(value) else None
 
 
-def _raise(found: Inspection, wanted_db: float, done: set[str]) -> list[Raised]:
-    """Return the worst layers until the rest is expected to meet the budget.
-
-    A layer whose override did not end its loss becomes float; one that is float by now stays.
-    """
-    total = found.total
-    left = sum(layer.output.noise for layer in found.layers)
-    # What was measured together may be more or less than the sum: go on from the measured value.
-    scale = total.noise / left if left > 0 else 1.0
-    raised: list[Raised] = []
-    for layer in found.layers:
-        override = f"{layer.layer}=float" if layer.override in done else layer.override
-        if override in done:
-            continue
-        left -= layer.output.noise
-        if any(override == r.override for r in raised):
-            continue
-        expected = 10 * math.log10(total.signal / max(left * scale, 1e-300))
-        raised.append(Raised(override, _db(layer), expected))
-        if expected >= wanted_db:
-            break
-    return raised
-
-
-def _db(layer: LayerLoss) -> float:
-    return math.inf if layer.output.db is None else layer.output.db
+def _read(part: str, text: str) -> tuple[str, float]:
+    found = _PART.fullmatch(part)
+    if found is None:
+        raise UsageError(f"'{text}' is no budget", hint=_HINT)
+    value, unit = float(found[1]), found[2].lower()
+    if unit in ("", "db"):
+        return "db", value
+    if unit == "x":
+        return "share", value
+    if unit not in _UNITS:
+        raise UsageError(f"'{text}' is no budget: '{found[2]}' is no unit", hint=_HINT)
+    return "bytes", int(value * _UNITS[unit])

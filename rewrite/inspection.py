@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
-from rewrite.descriptors import PassObserver
+from rewrite.calibration_data import choose_calibration
+from rewrite.descriptors import Model, PassObserver
 from rewrite.equivalence import Inputs
 from rewrite.errors import UsageError
 from rewrite.interpret import NOT_HANDLED, Interpreter
+from rewrite.layer_sizes import layer_name
 from rewrite.losses import Inspection, LayerLoss, Loss
 from rewrite.program import Program
-from rewrite.provenance import module_path, source_line
+from rewrite.provenance import source_line
+from rewrite.quantization.found_precision import found_precision
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, OBSERVE, QUANTIZE
 from rewrite.schema import arguments
@@ -28,12 +32,21 @@ if TYPE_CHECKING:
 
 _MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE, DEQUANTIZE_BLOCKS)
 _KERNELS = ("conv", "conv-transpose", "linear", "matmul")
-_EIGHT_BITS = 2**7
-"""Steps between the ends of a range that more than 7 bits make."""
 
 
 class NotQuantizedError(UsageError):
     """There is nothing to inspect."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A request's program, and what its quantization costs."""
+
+    plain: Program
+    """The last program without quantizers."""
+    program: Program
+    losses: Inspection
+    """Without layers where nothing is quantized."""
 
 
 def is_quantized(program: Program) -> bool:
@@ -46,6 +59,7 @@ def inspect_losses(
     quantized: Program,
     inputs: Sequence[Inputs],
     progress: Callable[[str, int, int | None], None] = lambda label, done, total: None,
+    taker: type[Pass] | None = None,
 ) -> Inspection:
     """Measure what every quantized layer costs, on its own and together with all others.
 
@@ -57,6 +71,7 @@ def inspect_losses(
         quantized: the same with quantizers, simulated.
         inputs: to measure on; each batch is kept in memory with all its intermediate values.
         progress: called with (label, layers done, layers in all).
+        taker: the pass that takes overrides.
 
     Raises:
         NotQuantizedError: when nothing is quantized.
@@ -68,11 +83,15 @@ def inspect_losses(
     for args, kwargs in inputs:
         _Batch(plain, quantized, args, kwargs, layers, progress).measure(total)
     lossy = [layer for layer in layers.values() if layer.own.noise > 0]
-    return Inspection(total, sorted(lossy, key=lambda layer: -layer.output.noise))
+    if taker is not None:
+        for layer in lossy:
+            layer.eight = taker.precisions[1]
+    ordered = sorted(lossy, key=lambda layer: -layer.output.noise)
+    return Inspection(total, ordered, None if taker is None else taker.name)
 
 
-def inspect_model(request: Request, host: PluginHost, talk: Talk, *, batches: int) -> Inspection:
-    """Run the passes of a request and measure what quantization costs.
+def measure_model(request: Request, host: PluginHost, talk: Talk, *, batches: int) -> Measured:
+    """Run the passes of a request and measure what quantization costs, if there is any.
 
     Args:
         request: what to quantize, and how.
@@ -87,10 +106,32 @@ def inspect_model(request: Request, host: PluginHost, talk: Talk, *, batches: in
 
     last_plain = _LastPlain()
     result = rewrite_model(request, host, talk, [last_plain])
-    assert result.program is not None
-    inputs = check_batches(find_model(host, request.model), result.program, batches)
+    assert result.program is not None and result.captured is not None
     plain = last_plain.program or result.program
-    return inspect_losses(plain, result.program, inputs, talk.progress)
+    if not is_quantized(result.program):
+        return Measured(plain, result.program, Inspection(Loss(), []))
+
+    def find(name: str) -> Model:
+        return find_model(host, name)
+
+    description, _ = choose_calibration(request, find(request.model), result.captured, find)
+    inputs = check_batches(description, result.program, batches)
+    taker = next((type(p) for p in reversed(result.passes) if p.precisions), None)
+    losses = inspect_losses(plain, result.program, inputs, talk.progress, taker)
+    return Measured(plain, result.program, losses)
+
+
+def inspect_model(request: Request, host: PluginHost, talk: Talk, *, batches: int) -> Inspection:
+    """Do as `measure_model` does, and return what the layers cost.
+
+    Raises:
+        NotQuantizedError: when nothing is quantized.
+        RewriteError: with what, where and a hint.
+    """
+    measured = measure_model(request, host, talk, batches=batches)
+    if not is_quantized(measured.program):
+        raise NotQuantizedError("the program is not quantized", hint="run it with --preset int8")
+    return measured.losses
 
 
 class _LastPlain(PassObserver):
@@ -157,7 +198,8 @@ class _Batch:
     ) -> None:
         layer = self.layers.get(node.name)
         if layer is None:
-            layer = self.layers[node.name] = _describe(node, self.quantized)
+            twin = self.nodes[node.name]
+            layer = self.layers[node.name] = _describe(twin, node, self.quantized)
         layer.own.add(exact, local)
         self.local[node.name] = local
         twin = self.nodes[node.name]
@@ -202,16 +244,17 @@ def _add(loss: Loss, exact: list[Any], actual: list[Any]) -> None:
             loss.add(left, right)
 
 
-def _describe(node: fx.Node, program: Program) -> LayerLoss:
-    owner = _owner(node)
-    weight = next((w for w in map(_weight_behind, owner.all_input_nodes) if w), None)
-    layer = module_path(owner) if weight else ""
+def _describe(twin: fx.Node, node: fx.Node, program: Program) -> LayerLoss:
+    """Describe a call of the quantized program by its twin in the plain one."""
+    owner = _owner(twin)
+    has_weight = any(is_weight(source) for source in owner.all_input_nodes)
+    found = found_precision(node, program)
     return LayerLoss(
         node=node.name,
         kind=kind(node) or str(node.target),
-        layer=layer or weight or owner.name,
+        layer=layer_name(owner) if has_weight else owner.name,
         where=source_line(node),
-        low_bits=any(_is_low(source, program) for source in node.all_input_nodes),
+        low_bits=any(bits is not None and bits < 8 for bits in (found.weight, found.activation)),
     )
 
 
@@ -224,27 +267,3 @@ def _owner(node: fx.Node) -> fx.Node:
             return node
         seen = source
     return seen
-
-
-def _weight_behind(source: fx.Node) -> str | None:
-    if is_weight(source):
-        return str(source.target)
-    if source.target in (DEQUANTIZE, DEQUANTIZE_BLOCKS):
-        integers = arguments(source)["x"]
-        return str(integers.target) if is_weight(integers) else None
-    return None
-
-
-def _is_low(source: fx.Node, program: Program) -> bool:
-    """Tell whether a value was quantized to fewer than 8 bits."""
-    if source.target is not DEQUANTIZE:
-        return False
-    quantized = arguments(source)["x"]
-    if is_weight(quantized):
-        integers = program.weight(str(quantized.target))
-        low, high = (int(end) for end in integers.aminmax())
-        return integers.dtype != torch.int32 and high - low < _EIGHT_BITS
-    if not isinstance(quantized, fx.Node) or quantized.target is not QUANTIZE:
-        return False
-    bound = arguments(quantized)
-    return bool(bound["qmax"] - bound["qmin"] < _EIGHT_BITS)

@@ -45,6 +45,9 @@ class LayerLoss:
     """Module path, the weight's name or the call's: what an override names it by."""
     where: str
     low_bits: bool = False
+    """Whether its weight or what it reads has fewer than 8 bits."""
+    eight: str = "w8a8"
+    """The precision of 8 bits, as the pass that takes overrides spells it."""
     weight: Loss = field(default_factory=Loss)
     """Of its weight."""
     input: Loss = field(default_factory=Loss)
@@ -59,7 +62,7 @@ class LayerLoss:
     @property
     def override(self) -> str:
         """The precision that would end most of its loss, as an override."""
-        return f"{self.layer}={'w8a8' if self.low_bits else 'float'}"
+        return f"{self.layer}={self.eight if self.low_bits else 'float'}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of `layers` in the command line's JSON."""
@@ -83,6 +86,8 @@ class Inspection:
 
     total: Loss
     layers: list[LayerLoss]
+    overridden: str | None = None
+    """The pass whose option `override` sets the precision of a layer, if there is one."""
 
     def suggestion(self) -> tuple[list[str], float] | None:
         """Return overrides for the worst layers, and the dB to expect; None if nothing stands out.

@@ -96,6 +96,11 @@ class Pass(ABC):
     """Passes this one runs before, when both are asked for."""
     preserves: ClassVar[tuple[str, ...]] = ()
     """Analyses that are still valid afterwards."""
+    precisions: ClassVar[tuple[str, ...]] = ()
+    """What a budget chooses from for each layer, most bits first: `float`, one of 8 bits, fewer.
+
+    A pass that gives some takes them in its option `override`, each as `PATTERN=PRECISION`.
+    """
 
     @abstractmethod
     def run(self, program: Program, context: Context) -> Outcome:

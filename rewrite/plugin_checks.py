@@ -19,7 +19,7 @@ from rewrite.passes import Equivalence, Pass
 from rewrite.target import Target
 
 _KEBAB = re.compile(r"[a-z0-9][a-z0-9-]*")
-_RELATIONS = ("requires", "after", "before", "preserves")
+_RELATIONS = ("requires", "after", "before", "preserves", "precisions")
 
 
 class ContractError(Exception):
@@ -67,6 +67,8 @@ def _pass(value: Any) -> tuple[str, ...]:
         if not isinstance(names, tuple) or not all(isinstance(n, str) for n in names):
             raise ContractError(f'{owner}.{relation} is {names!r}, not a tuple such as ("a",)')
     _options(value, owner)
+    if value.precisions and "override" not in option_values(value()):
+        raise ContractError(f"{owner} gives precisions, and has no option 'override' to take them")
     return (name,)
 
 

@@ -49,8 +49,8 @@ def inspect(subject: str, **given: Any) -> None:
 
     Ratios are signal to quantization noise in dB, higher is better: of a layer's weight, of what it
     reads, of its result on exact inputs, of the model's outputs when it alone is quantized (the
-    order of the table), and of its result when everything is. The last line is an override for
-    insert-quantizers that ends most of the loss.
+    order of the table), and of its result when everything is. The last line is an override that
+    ends most of the loss, and the pass that takes it.
     """
     with working(quiet=given["quiet"], verbose=given["verbose"]) as talk:
         request = _request(subject, given)
@@ -127,10 +127,10 @@ def _show(found: Inspection, most: int | None) -> None:
         click.echo(f"… and {len(found.layers) - most} more: --all")
     click.echo(f"\noutputs with everything quantized: {_db(found.total.db) or 'exact'} dB")
     suggestion = found.suggestion()
-    if suggestion is not None:
+    if suggestion is not None and found.overridden is not None:
         overrides, expected = suggestion
         text = "+".join(overrides)
-        click.echo(f"about {expected:.1f} dB with insert-quantizers{{override={text}}}")
+        click.echo(f"about {expected:.1f} dB with {found.overridden}{{override={text}}}")
 
 
 def _db(value: float | None) -> str:

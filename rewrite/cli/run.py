@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rewrite.cli.budget import read_budget, within_budget
 from rewrite.cli.console import working
 from rewrite.cli.options import (
     calibration_options,
@@ -17,6 +18,7 @@ from rewrite.cli.options import (
     make_request,
     pass_options,
     plugin_options,
+    size_options,
     talk_options,
 )
 from rewrite.cli.output import show_json
@@ -25,7 +27,7 @@ from rewrite.destination import check_output, check_writable
 from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
-    from rewrite.plugin_host import PluginHost
+    from rewrite.budget import Assignment
     from rewrite.recipe import Recipe
     from rewrite.request import Request, Result
     from rewrite.talk import Talk
@@ -61,6 +63,7 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 @click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where calibration runs."
 )
+@size_options
 @calibration_options
 @click.option(
     "--checks",
@@ -76,9 +79,9 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 )
 @click.option(
     "--budget",
-    type=float,
-    metavar="DB",
-    help="Give the layers that cost most more bits until the outputs have this SQNR.",
+    callback=read_budget,
+    metavar="DB|SIZE",
+    help="Choose each layer's precision: 35dB of the outputs, 12MB or 0.3x of weights, 35dB,12MB.",
 )
 @click.option("--evaluate/--no-evaluate", default=True, help="Run the model's evaluate().")
 @click.option("--latency", is_flag=True, help="Time the file beside a float file of the model.")
@@ -93,14 +96,17 @@ def run(model: str, **given: Any) -> None:
     --recipe, the preset `float` runs: everything that is exact.
     """
     with working(quiet=given["quiet"], verbose=given["verbose"]) as talk:
-        result, recipe = _run(model, given, talk)
+        result, recipe, assignment = _run(model, given, talk)
     if given["as_json"]:
-        show_json(result.as_json())
+        budget = None if assignment is None else assignment.as_json()
+        show_json({**result.as_json(), "budget": budget})
     else:
         show_summary(result, recipe)
 
 
-def _run(model: str, given: dict[str, Any], talk: Talk) -> tuple[Result, Path | None]:
+def _run(
+    model: str, given: dict[str, Any], talk: Talk
+) -> tuple[Result, Path | None, Assignment | None]:
     output = _output(model, given)
     wanted = given["write_recipe"]
     recipe = Path(wanted) if wanted and not given["dry_run"] else None
@@ -114,29 +120,14 @@ def _run(model: str, given: dict[str, Any], talk: Talk) -> tuple[Result, Path | 
     from rewrite.compile import compile_model
 
     host = make_host(given["plugin_files"], given["block"])
+    assignment = None
     if given["budget"] is not None:
-        request = _within_budget(request, host, talk, given["budget"])
+        assignment = within_budget(request, host, talk, given["budget"])
+        request = assignment.request
     result = compile_model(request, host, talk)
     if recipe is not None:
         _write_recipe(recipe, result, given)
-    return result, recipe
-
-
-def _within_budget(request: Request, host: PluginHost, talk: Talk, budget_db: float) -> Request:
-    """Add the overrides that a budget asks for, and show them before they are applied."""
-    from rewrite.budget import meet_budget
-    from rewrite.compile import choose_passes
-
-    found = meet_budget(request, choose_passes(host, request), host, talk, budget_db)
-    for raised in found.raised:
-        talk.step(
-            f"  {raised.override:40} costs {raised.cost_db:5.1f} dB alone, "
-            f"{raised.expected_db:5.1f} dB expected without"
-        )
-    talk.step(
-        f"budget of {budget_db:g} dB: {found.start_db:.1f} dB before, {found.reached_db:.1f} now"
-    )
-    return found.request
+    return result, recipe, assignment
 
 
 def _output(model: str, given: dict[str, Any]) -> Path | None:
@@ -165,6 +156,8 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
         seed=next((s for s in (seed, recipe and recipe.seed) if s is not None), 0),
         device=given["device"],
         **make_calibration(given),
+        fix={**(recipe.fix if recipe else {}), **given["fix"]},
+        static=given["static"],
         threads=given["threads"],
         checks=given["checks"],
         require_int8=given["require_int8"],
@@ -208,5 +201,6 @@ def _write_recipe(path: Path, result: Result, given: dict[str, Any]) -> None:
         target=result.target,
         opset=result.opset,
         seed=result.seed,
+        fix=result.fixed,
         version=rewrite.__version__,
     )

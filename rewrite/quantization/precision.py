@@ -16,9 +16,9 @@ from rewrite.quantization.placement import Plan
 from rewrite.quantization.spec import BITS, QuantSpec
 from rewrite.target import Target
 
-_NAME = re.compile(r"w(\d+)a(\d+)", re.IGNORECASE)
+_NAME = re.compile(r"w(\d+)(?:a(\d+))?", re.IGNORECASE)
 _OPERATOR = "op:"
-_HINT = "w8a8, w4a8, w8a16 …, or float"
+_HINT = "w8a8, w4a8, w8a16 …, w4 for weights alone, or float"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Precision:
 
     @classmethod
     def parse(cls, text: str) -> Precision | None:
-        """Read `w4a8`; None stands for `float`.
+        """Read `w4a8`, or `w4` for weights alone; None stands for `float`.
 
         Raises:
             UsageError: for anything else.
@@ -40,11 +40,16 @@ class Precision:
         found = _NAME.fullmatch(text)
         if found is None:
             raise UsageError(f"'{text}' is no precision", hint=_HINT)
-        weight, activation = (int(bits) for bits in found.groups())
+        weight, activation = (int(bits) if bits else None for bits in found.groups())
         for bits in (weight, activation):
-            if bits not in BITS:
+            if bits is not None and bits not in BITS:
                 raise UsageError(f"'{text}' is no precision: {bits} bits", hint="2 to 8, or 16")
         return cls(weight, activation)
+
+    def __str__(self) -> str:
+        """Return what `parse` reads; without bits it is `float`."""
+        parts = (("w", self.weight), ("a", self.activation))
+        return "".join(f"{letter}{bits}" for letter, bits in parts if bits) or "float"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,29 @@
 
 from .conftest import call
 
+LINEAR_64 = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 8)
+
+    def forward(self, x):
+        return self.fc(x)
+
+
+def model():
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+def inputs():
+    return (torch.randn(4, 64, generator=torch.Generator().manual_seed(0)),)
+"""
+
 
 def test_a_file_is_inspected_as_it_was_made(int8, tiny):
     called = call("inspect", int8.file, "--against", tiny, "--json", "-q")
@@ -55,8 +78,8 @@ def test_a_budget_is_shown_and_met(tiny, tmp_path):
     out, recipe = tmp_path / "out.onnx", tmp_path / "recipe.toml"
     called = call(tiny, "--passes", passes, "--budget", "30", "-o", out, "--write-recipe", recipe)
     assert called.code == 0, called.err
-    assert "budget of 30 dB: " in called.err
-    assert "=w8a8" in called.err
+    assert "budget: outputs " in called.err
+    assert "w3a8 → w8a8" in called.err
     assert "=w8a8" in recipe.read_text()
     again = call("inspect", out, "--against", tiny, "--json", "-q")
     assert again.json["output_db"] >= 30
@@ -66,3 +89,48 @@ def test_a_budget_needs_something_to_change(tiny):
     called = call(tiny, "--preset", "float", "--budget", "30", "--dry-run")
     assert called.code == 2
     assert called.error[0] == "error: a budget needs a pass that takes overrides"
+
+
+def test_a_size_is_met_and_told(tiny):
+    arguments = (tiny, "--preset", "int8", "--budget", "0.9x", "--dry-run")
+    value = call(*arguments, "--json", "-q").json["budget"]
+    assert set(value) == {
+        "start_db", "reached_db", "start_bytes", "reached_bytes", "overrides", "changes"
+    }  # fmt: skip
+    assert value["reached_db"] > value["start_db"]
+    assert len(value["changes"]) == len(value["overrides"]) > 0
+    told = call(*arguments)
+    assert told.code == 0, told.err
+    for change in value["changes"]:
+        row = next(
+            line for line in told.err.splitlines() if line.startswith(f"  {change['layer']}")
+        )
+        assert f"{change['before']} → {change['after']}" in row
+    head = next(line for line in told.err.splitlines() if line.startswith("  layer"))
+    assert head.split()[:3] == ["layer", "precision", "weights"]
+
+
+def test_without_a_budget_json_has_none(int8):
+    assert int8.called.json["budget"] is None
+
+
+def test_what_is_no_budget(tiny):
+    called = call(tiny, "--preset", "int8", "--budget", "12 apples", "--dry-run")
+    assert called.code == 2
+    assert "'12 apples' is no budget: 'apples' is no unit (write it like 35dB" in called.err
+
+
+def test_a_size_is_that_of_an_onnx_file(tiny, tmp_path):
+    called = call(tiny, "--preset", "int8", "--budget", "0.6x", "-o", tmp_path / "out.pt2")
+    assert called.code == 2
+    assert called.error[0] == "error: a budget of size is for ONNX files"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_suggestion_names_the_pass_that_takes_it(tmp_path):
+    path = tmp_path / "wide.py"
+    path.write_text(LINEAR_64)
+    arguments = ("inspect", path, "--passes", "quantize-weights", "--target", "ort-weight-only")
+    called = call(*arguments, "-q")
+    assert called.code == 0, called.err
+    assert called.out.splitlines()[-1].endswith("dB with quantize-weights{override=fc=w8}")

@@ -13,6 +13,11 @@ BAD_PASSES = {
     "docstring": ("Idle has no docstring", "'''Do nothing.'''", ""),
     "run": ("Idle does not implement run()", "def run(", "def walk("),
     "string": ("not a tuple", 'equivalence = "exact"', 'equivalence = "exact"; after = "a"'),
+    "precisions": (
+        "Idle gives precisions, and has no option 'override'",
+        'equivalence = "exact"',
+        'equivalence = "exact"; precisions = ("float", "w8")',
+    ),
     "instance": ("yield the class", "yield Idle", "yield Idle()"),
     "other": ("yielded 7, not a subclass of Pass", "yield Idle", "yield 7"),
     "twice": ("yielded pass 'idle' twice", "yield Idle", "yield Idle; yield Idle"),

@@ -114,3 +114,30 @@ def test_blocks_and_quantized_activations_go_together():
     assert calls.count(DEQUANTIZE_BLOCKS) == calls.count(QUANTIZE) == 2
     error = (quantized(randn(3, 64)) - program(randn(3, 64))).norm()
     assert float(error) <= 0.1 * float(program(randn(3, 64)).norm())
+
+
+def bits_of(program) -> dict[str, int]:
+    calls = [n for n in program.graph.nodes if n.target is DEQUANTIZE_BLOCKS]
+    return {str(n.args[0].target).partition(".weight")[0]: n.args[5] for n in calls}
+
+
+def test_layers_have_bits_of_their_own():
+    pass_ = QuantizeWeights(override=("op:linear=w8", "0=w4"))
+    program = check_pass(pass_, net(), (randn(3, 64),), rewrites=2)
+    assert bits_of(program) == {"0": 4, "2": 8}
+
+
+def test_an_override_wins_over_skip():
+    program = run(captured(net(), randn(3, 64)), QuantizeWeights(skip=("*",), override=("2=w8",)))
+    assert bits_of(program) == {"2": 8}
+
+
+def test_a_layer_is_left_float_by_an_override():
+    reason = "left float on request"
+    check_declines(QuantizeWeights(override=("*=float",)), net(), (randn(3, 64),), reason=reason)
+
+
+@pytest.mark.parametrize("text", ["0=w4a8", "0=w6"])
+def test_blocks_have_four_or_eight_bits(text):
+    with pytest.raises(UsageError, match="blocks have 4 or 8 bits"):
+        QuantizeWeights(override=(text,)).rules()

@@ -4,7 +4,8 @@ import pytest
 from rewrite_plugins.fold_batch_norm import FoldBatchNorm
 
 from rewrite import CheckError, UsageError
-from rewrite.budget import meet_budget
+from rewrite.budget import Budget
+from rewrite.budget_search import meet_budget
 from rewrite.compile import choose_passes
 from rewrite.inspection import inspect_model
 from rewrite.pass_spec import parse_passes
@@ -55,7 +56,9 @@ def request_(tmp_path):
 
 
 def met(request, budget):
-    return meet_budget(request, choose_passes(HOST, request), HOST, Talk(), budget)
+    return meet_budget(
+        request, choose_passes(HOST, request), HOST, Talk(), Budget.parse(str(budget))
+    )
 
 
 def measured(request):
@@ -112,4 +115,40 @@ def test_a_budget_that_no_override_reaches_is_an_error(tmp_path):
 def test_a_pass_must_take_overrides(request_):
     request = request_("fold-batch-norm")
     with pytest.raises(UsageError, match="a budget needs a pass that takes overrides"):
-        meet_budget(request, [FoldBatchNorm()], HOST, Talk(), 30)
+        meet_budget(request, [FoldBatchNorm()], HOST, Talk(), Budget(db=30))
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("35", Budget(db=35)),
+        ("35dB", Budget(db=35)),
+        ("35.5 db", Budget(db=35.5)),
+        ("12MB", Budget(bytes=12_000_000)),
+        ("1.5kB", Budget(bytes=1500)),
+        ("2KiB", Budget(bytes=2048)),
+        ("900B", Budget(bytes=900)),
+        ("0.3x", Budget(share=0.3)),
+        ("35dB,12MB", Budget(db=35, bytes=12_000_000)),
+        (".25x, 35", Budget(db=35, share=0.25)),
+    ],
+)
+def test_what_a_budget_says(text, budget):
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "'' is no budget"),
+        ("small", "'small' is no budget"),
+        ("-3dB", "'-3dB' is no budget"),
+        ("12 apples", "'12 apples' is no budget: 'apples' is no unit"),
+        ("30dB,40", "'30dB,40' says the same thing twice"),
+        ("0.3x,12MB", "'0.3x,12MB' says the same thing twice"),
+    ],
+)
+def test_what_is_no_budget(text, error):
+    with pytest.raises(UsageError, match=error) as caught:
+        Budget.parse(text)
+    assert "35dB,12MB" in caught.value.hint

@@ -129,7 +129,8 @@ def test_low_bits_stay_inside_their_range():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("w8", "'w8' is no precision"),
+        ("a8", "'a8' is no precision"),
+        ("w1", "'w1' is no precision: 1 bits"),
         ("w1a8", "'w1a8' is no precision: 1 bits"),
         ("w8a12", "'w8a12' is no precision: 12 bits"),
         ("int8", "'int8' is no precision"),
@@ -138,6 +139,18 @@ def test_low_bits_stay_inside_their_range():
 def test_mistakes_in_a_precision(text, message):
     with pytest.raises(UsageError, match=message):
         Precision.parse(text)
+
+
+@pytest.mark.parametrize("text", ["w4a8", "w8a16", "w4", "float"])
+def test_a_precision_reads_what_it_shows(text):
+    assert str(Precision.parse(text) or Precision()) == text
+
+
+def test_bits_of_weights_alone_leave_activations_to_the_target():
+    found = marks(override=("head=w4",))
+    assert found["head.weight"] == "weight@4"
+    assert found["x"] == "activation"
+    assert not [spec for spec in found.values() if spec.startswith("activation@")]
 
 
 @pytest.mark.parametrize("text", ["head", "=w8a8"])
