@@ -25,6 +25,7 @@ from rewrite.destination import check_output, make_scratch
 from rewrite.device import check_device
 from rewrite.eager_check import check_deterministic
 from rewrite.errors import UsageError
+from rewrite.fixed_sizes import FixedSizes, OtherSize, check_static, fix_sizes
 from rewrite.model_file import guard_model, load_model_file, make_model
 from rewrite.options import build
 from rewrite.pass_spec import PassSpec, parse_passes
@@ -69,6 +70,7 @@ class _Job:
     context: Context
     result: Result
     eager: nn.Module
+    fixed: FixedSizes
 
     @property
     def checked(self) -> bool:
@@ -132,7 +134,7 @@ def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) 
     with _threads(request.threads):
         job = _rewrite(request, host, talk or Talk())
         _evaluate(job, "eager", job.eager)
-        _evaluate(job, "program", job.program)
+        _evaluate(job, "program", job.fixed.runner(job.program))
         if request.output is not None:
             _write(job, request.output)
     job.result.seconds = time.perf_counter() - started
@@ -183,11 +185,15 @@ def _rewrite(
     _seed(request.seed)
     talk.step(f"capture {description.name}")
     eager = make_model(description)
+    fixed = fix_sizes(description, eager, request.fix, static=request.static)
+    description, result.fixed = fixed.described(description), dict(fixed.sizes)
     result.captured = capture(eager, description.inputs(), description.dynamic_shapes)
+    check_static(result.captured, target, request)
     check_deterministic(result.captured)
     description, identity = choose_calibration(
         request, description, result.captured, lambda name: find_model(host, name)
     )
+    description = fixed.calibrated(description)
     context = Context(
         target=target,
         calibration=description.calibration,
@@ -208,7 +214,7 @@ def _rewrite(
         on_report=talk.passed,
     )
     result.program, result.reports = done.program, done.reports
-    return _Job(request, host, talk, description, target, context, result, eager)
+    return _Job(request, host, talk, description, target, context, result, eager, fixed)
 
 
 def _write(job: _Job, output: Path) -> None:
@@ -230,7 +236,7 @@ def _write_pt2(job: _Job, path: Path) -> None:
     strict = job.request.checks == "strict"
     inputs = check_batches(job.description, job.program)
     job.result.artifact, run = write_pt2(job.program, path, inputs, strict=strict)
-    _evaluate(job, "deployed", run)
+    _evaluate(job, "deployed", job.fixed.runner(run))
 
 
 def _write_onnx(job: _Job, path: Path) -> None:
@@ -249,7 +255,7 @@ def _write_onnx(job: _Job, path: Path) -> None:
         talk=job.talk,
     )
     if artifact.loaded is not None:
-        _evaluate(job, "deployed", artifact.runner(job.program))
+        _evaluate(job, "deployed", job.fixed.runner(artifact.runner(job.program)))
     artifact.record("metrics", result.metrics)
     if job.request.latency and artifact.loaded is not None:
         _latency(job, path.parent / "float.onnx")
@@ -270,8 +276,11 @@ def _evaluate(job: _Job, name: str, run: Any) -> None:
     if job.description.evaluate is None or not job.request.evaluate:
         return
     job.talk.step(f"evaluate {name}")
-    with torch.no_grad():
-        job.result.metrics[name] = job.description.evaluate(run)
+    try:
+        with torch.no_grad():
+            job.result.metrics[name] = job.description.evaluate(run)
+    except OtherSize as error:
+        job.talk.warn(f"the {name} was not evaluated: {error.what}")
 
 
 def _metadata(job: _Job) -> dict[str, Any]:
@@ -281,6 +290,7 @@ def _metadata(job: _Job) -> dict[str, Any]:
         "model": job.request.model,
         "target": job.request.target,
         "seed": job.request.seed,
+        "fixed": job.result.fixed,
         "ledger": job.program.ledger,
     }
 

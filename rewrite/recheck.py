@@ -19,6 +19,7 @@ from rewrite.compile import check_batches
 from rewrite.descriptors import Model
 from rewrite.equivalence import Difference, Inputs, difference
 from rewrite.errors import CheckError, UsageError, first_line
+from rewrite.fixed_sizes import OtherSize, fix_sizes
 from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
 from rewrite.lowering.lower import METADATA_PREFIX
 from rewrite.model_file import make_model
@@ -133,6 +134,8 @@ def check_file(
     result = FileCheck(path, quantized, chosen if floor is None else floor, metadata)
     talk.step(f"capture {description.name}")
     eager = make_model(description)
+    fixed = fix_sizes(description, eager, metadata.get("fixed", {}), static=False)
+    description = fixed.calibrated(fixed.described(description))
     program = capture(eager, description.inputs(), description.dynamic_shapes)
     _check_names(path, program)
     inputs = check_batches(description, program)
@@ -144,7 +147,8 @@ def check_file(
         talk.step(f"run on {runtime.name} {runtime.version}")
         loaded = _load(runtime, path, threads)
         result.runtimes.append(_compare(runtime, loaded, eager, program, inputs))
-        _evaluate(result, description, runtime.name, deployed_runner(program, loaded), talk)
+        run = fixed.runner(deployed_runner(program, loaded))
+        _evaluate(result, description, runtime.name, run, talk)
     return result
 
 
@@ -241,5 +245,8 @@ def _same_shape(value: torch.Tensor, result: torch.Tensor, runtime: str) -> None
 def _evaluate(result: FileCheck, description: Model, name: str, run: Any, talk: Talk) -> None:
     if description.evaluate is not None:
         talk.step(f"evaluate {name}")
-        with torch.no_grad():
-            result.metrics[name] = description.evaluate(run)
+        try:
+            with torch.no_grad():
+                result.metrics[name] = description.evaluate(run)
+        except OtherSize as error:
+            talk.warn(f"{name} was not evaluated: {error.what}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_SETTINGS = ("target", "opset", "seed")
+_SETTINGS = ("target", "opset", "seed", "fix")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Recipe:
     target: str | None = None
     opset: int | None = None
     seed: int | None = None
+    fix: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of dynamic dimensions, by name."""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -52,11 +54,19 @@ def read_recipe(path: Path) -> Recipe:
         target=data.get("target"),
         opset=data.get("opset"),
         seed=data.get("seed"),
+        fix=_sizes(data.get("fix", {}), path),
     )
 
 
 def write_recipe(
-    path: Path, passes: Sequence[Pass], *, target: str, opset: int, seed: int, version: str
+    path: Path,
+    passes: Sequence[Pass],
+    *,
+    target: str,
+    opset: int,
+    seed: int,
+    version: str,
+    fix: Mapping[str, int] | None = None,
 ) -> None:
     """Write the recipe that reproduces a run, every option spelled out."""
     lines = [
@@ -65,6 +75,9 @@ def write_recipe(
         f"opset = {opset}",
         f"seed = {seed}",
     ]
+    if fix:
+        sizes = ", ".join(f"{_toml(name)} = {size}" for name, size in fix.items())
+        lines.append(f"fix = {{ {sizes} }}")
     for p in passes:
         lines += ["", "[[pass]]", f'name = "{p.name}"']
         lines += [f"{k} = {_toml(v)}" for k, v in option_values(p).items()]
@@ -74,6 +87,14 @@ def write_recipe(
         scratch.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write the recipe: {error.strerror}", where=str(path)) from None
+
+
+def _sizes(table: Any, path: Path) -> dict[str, int]:
+    if not isinstance(table, dict) or not all(type(size) is int for size in table.values()):
+        raise UsageError(
+            "fix is no table of sizes", where=str(path), hint="fix = { batch = 1, tokens = 128 }"
+        )
+    return table
 
 
 def _pass(entry: dict[str, Any], path: Path) -> PassSpec:

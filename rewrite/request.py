@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,6 +60,10 @@ class Request:
     require_int8: float | None = None
     """Smallest share of eligible nodes, in %, that must run in int8."""
     evaluate: bool = True
+    fix: Mapping[str, int] = field(default_factory=dict)
+    """Sizes of dynamic dimensions, by name."""
+    static: bool = False
+    """Fix the other dynamic dimensions to the sizes of the example inputs."""
     latency: bool = False
     """Also lower the float program and time both files."""
 
@@ -78,6 +83,8 @@ class Result:
     seconds: float = 0.0
     opset: int = 0
     seed: int = 0
+    fixed: dict[str, int] = field(default_factory=dict)
+    """Sizes of dynamic dimensions that were fixed, by name."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
@@ -86,6 +93,7 @@ class Result:
         return {
             "model": self.model,
             "target": self.target,
+            "fixed": self.fixed,
             "passes": [r.as_json() for r in self.reports],
             "artifact": artifact.describe() if artifact else None,
             "metrics": metrics,

@@ -62,6 +62,19 @@ def pass_options(command: F) -> F:
     )(command)
 
 
+def size_options(command: F) -> F:
+    """Add --fix and --static."""
+    command = click.option(
+        "--static", is_flag=True, help="Fix every dynamic size to the one of the example inputs."
+    )(command)
+    return click.option(
+        "--fix",
+        metavar="NAME=SIZE,...",
+        callback=_sizes,
+        help="Fix dynamic sizes, such as batch=1,tokens=128.",
+    )(command)
+
+
 def calibration_options(command: F) -> F:
     """Add --calibration, --calibration-cache, and how images are read."""
     command = click.option(
@@ -135,6 +148,17 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     if param.name == "std" and not all(number > 0 for number in numbers):
         raise click.BadParameter(f"'{value}' is not positive", ctx, param)
     return numbers
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
+    """Read batch=1,tokens=128."""
+    sizes: dict[str, int] = {}
+    for part in value.split(",") if value else ():
+        name, _, size = (text.strip() for text in part.partition("="))
+        if not name or not size.isdigit() or int(size) < 1:
+            raise click.BadParameter(f"'{part}' is not a size, like batch=1", ctx, param)
+        sizes[name] = int(size)
+    return sizes
 
 
 def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ def _static(file: File) -> Iterator[Finding]:
     for value in file.model.graph.inputs:
         sizes = list(value.shape) if value.shape is not None else [None]
         if not all(isinstance(size, int) for size in sizes):
-            yield None, f"has input '{value.name}' of dynamic size: capture it with fixed ones"
+            yield None, f"has input '{value.name}' of dynamic size: compile with --static, or --fix"
 
 
 RULES = (

@@ -1,0 +1,99 @@
+"""Dynamic shapes as a model file gives them, beside the inputs: which dimension has which name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Visit = Callable[[Tensor, int, Any, str], Any]
+"""Takes a tensor, one of its axes, what the dynamic shapes say of it, and the tensor's name."""
+
+
+@dataclass
+class Dimension:
+    """A dynamic dimension and where it is."""
+
+    dim: Any
+    size: int
+    axes: set[int] = field(default_factory=set)
+    """Of the tensors; -1 stands for dimensions that follow from it."""
+
+
+def dimensions(named: Mapping[str, Any], shapes: Any) -> dict[str, Dimension]:
+    """Return the dynamic dimensions of some inputs by name; derived ones belong to their root."""
+    found: dict[str, Dimension] = {}
+    derived: set[str] = set()
+
+    def collect(value: Tensor, axis: int, dim: Any, path: str) -> Any:
+        name = key(dim, path, axis)
+        if is_derived(dim):
+            derived.add(name)
+        elif name:
+            each = found.setdefault(name, Dimension(dim, int(value.shape[axis])))
+            each.axes.add(axis)
+        return dim
+
+    walk(named, shapes, collect)
+    for name in derived & found.keys():
+        found[name].axes.add(-1)
+    return found
+
+
+def key(dim: Any, path: str, axis: int) -> str:
+    """Return the name by which a dimension is fixed; '' for one that is no dynamic one."""
+    if dim is None or isinstance(dim, int) or dim == torch.export.Dim.STATIC:
+        return ""
+    root = dim.root if is_derived(dim) else dim
+    return str(getattr(root, "__name__", f"{path}.{axis}"))
+
+
+def is_derived(dim: Any) -> bool:
+    """Tell whether a dimension follows from another one, as 2·n does."""
+    return hasattr(dim, "root")
+
+
+def inputs_by_name(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any
+) -> dict[str, Any]:
+    """Return the inputs by the names that dynamic shapes have for them.
+
+    Raises:
+        TypeError: for inputs that forward does not take.
+    """
+    signature = inspect.signature(model.forward)
+    named = dict(signature.bind(*args, **kwargs).arguments)
+    for parameter in signature.parameters.values():
+        inner = parameter.kind is inspect.Parameter.VAR_KEYWORD and parameter.name in named
+        if inner and not (isinstance(shapes, Mapping) and parameter.name in shapes):
+            named.update(named.pop(parameter.name))
+    return named
+
+
+def walk(value: Any, spec: Any, visit: Visit, path: str = "") -> Any:
+    """Return dynamic shapes anew, each dimension replaced by what `visit` says of it."""
+    if spec is None:
+        return None
+    if isinstance(value, Tensor):
+        pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec)
+        rank = value.dim()
+        renewed = {a: visit(value, a, dim, path) if a < rank else dim for a, dim in pairs}
+        return renewed if isinstance(spec, Mapping) else type(spec)(renewed.values())
+    if not isinstance(value, (Mapping, list, tuple)):
+        return spec
+    parts = value if isinstance(value, Mapping) else dict(enumerate(value))
+    if isinstance(spec, Mapping):
+        prefix = f"{path}." if path else ""
+        return {
+            k: walk(parts[k], s, visit, f"{prefix}{k}") if k in parts else s
+            for k, s in spec.items()
+        }
+    if not isinstance(spec, (list, tuple)):
+        return spec
+    prefix = f"{path}." if path else ""
+    pairs_in_order = zip(parts.items(), spec, strict=False)
+    return type(spec)([walk(v, s, visit, f"{prefix}{k}") for (k, v), s in pairs_in_order])
