@@ -123,7 +123,7 @@ class Emitter:
         old.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
         self._touch()
 
-    def set_arguments(self, node: fx.Node, **named: Any) -> None:
+    def set_arguments(self, node: fx.Node, /, **named: Any) -> None:
         """Change some arguments of a call in place, by ATen name, and recompute its value."""
         from rewrite.schema import arguments
 
