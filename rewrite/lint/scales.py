@@ -13,6 +13,7 @@ from rewrite.runtimes.qdq_graph import QMAX, QMIN, integer_type
 
 LEAST_RANGE = 1e-4
 """In the tensor's own unit; ONNX Runtime's MinimumRealRange for QNN."""
+_FIRST_HALF = 19
 
 
 def _positive(file: File) -> Iterator[Finding]:
@@ -46,6 +47,31 @@ def _one_for_all(file: File) -> Iterator[Finding]:
         found = scales(node)
         if found is not None and found.size > 1:
             yield node, f"has {found.size} scales: use one"
+
+
+def _single_precision(file: File) -> Iterator[Finding]:
+    for node in file.pairs:
+        if _is_half(node):
+            yield node, "has a float16 scale: make it float32, and cast around the quantizer"
+
+
+def _half_from_19(file: File) -> Iterator[Finding]:
+    if file.opset >= _FIRST_HALF:
+        return
+    for node in file.pairs:
+        if _is_half(node):
+            yield (
+                node,
+                (
+                    f"has a float16 scale, which ONNX has from opset {_FIRST_HALF} on "
+                    f"(this file: {file.opset}): raise the opset"
+                ),
+            )
+
+
+def _is_half(node: ir.Node) -> bool:
+    scale = node.inputs[1]
+    return scale is not None and scale.dtype is ir.DataType.FLOAT16
 
 
 def _wide_enough(file: File) -> Iterator[Finding]:
@@ -82,6 +108,19 @@ RULES = (
         "Every tensor has one scale, weights too.",
         "MQBench, Vitis AI backend: 8 bit per-tensor symmetric",
         _one_for_all,
+    ),
+    Rule(
+        "float32-scales",
+        "Scales are float32.",
+        "measured on ONNX Runtime 1.31: float16 ones stay float, and spoil float biases; its QNN "
+        "execution provider, UnpackScales",
+        _single_precision,
+    ),
+    Rule(
+        "half-scales",
+        "A float16 scale is of opset 19 or later.",
+        "ONNX, changes of QuantizeLinear in opset 19",
+        _half_from_19,
     ),
     Rule(
         "least-range",

@@ -102,6 +102,13 @@ def _conv_transpose(site: Site) -> str | None:
     return "ConvTranspose has no int8 kernel in ONNX Runtime's CPU provider"
 
 
+def _half_scale(site: Site) -> str | None:
+    sides = (site.activation, site.weight)
+    if any(s.scale is not None and s.scale.dtype == np.float16 for s in sides):
+        return "its scales are float16: the int8 kernels of ONNX Runtime take float32 ones"
+    return None
+
+
 def _distance(site: Site) -> str | None:
     for name, side in (("A", site.activation), ("B", site.weight)):
         if side.is_weight:
@@ -285,6 +292,7 @@ def _bias(site: Site) -> str | None:
 
 _RULES: tuple[Callable[[Site], str | None], ...] = (
     _conv_transpose,
+    _half_scale,
     _distance,
     _weight_axis,
     _gemm_factors,

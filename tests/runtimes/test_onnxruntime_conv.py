@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from rewrite.runtimes import RuntimeFailure, get_runtime
 
-from .graphs import S8, U8, conv_residual_block
+from .graphs import S8, U8, Graph, conv_residual_block
 from .verdicts import check, image, rows
 
 x64 = pytest.mark.skipif(
@@ -182,3 +183,42 @@ def test_conv_transpose(verdicts):
     y = g.op("ConvTranspose", x, g.weight("w", [4, 8, 2, 2]), name="c", strides=[2, 2])
     g.output(g.qdq(y))
     check(verdicts(g)["c"], "ConvTranspose", reason="no int8 kernel in ONNX Runtime's CPU")
+
+
+def half_conv(bias: bool) -> Graph:
+    """Return a convolution between quantizers whose scales are float16."""
+    g = Graph(opset=19)
+    small = [g.const("x_scale", np.float16(0.002)), g.const("x_zp", U8(0))]
+    x = g.op("QuantizeLinear", g.op("Cast", g.input("x", ["N", 4, 8, 8]), to=10), *small)
+    x = g.op("DequantizeLinear", x, *small)
+    values = g.const("w", g.random.integers(-100, 100, [8, 4, 3, 3]).astype(S8))
+    scale = [g.const("w_scale", np.float16(0.001)), g.const("w_zp", S8(0))]
+    w = g.op("DequantizeLinear", values, *scale)
+    b = [g.const("b", np.linspace(-1, 1, 8).astype(np.float16))] if bias else []
+    y = g.op("Conv", x, w, *b, name="c")
+    out = [g.const("y_scale", np.float16(0.02)), g.const("y_zp", U8(128))]
+    y = g.op("DequantizeLinear", g.op("QuantizeLinear", y, *out), *out)
+    g.output(g.op("Cast", y, to=1))
+    return g
+
+
+def test_float16_scales_stay_float(verdicts):
+    check(verdicts(half_conv(bias=False))["c"], reason="its scales are float16")
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_float16_scales_spoil_a_float_bias(bias, tmp_path):
+    # It stores the bias as int32 at the product of the scales, 2e-6 in float16, and that product is
+    # off by a tenth or is 0.
+    graph = half_conv(bias)
+    path = graph.save(tmp_path / "model.onnx")
+    given = graph.feeds(N=2)
+    results = []
+    for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        results.append(session.run(None, given)[0])
+    difference = float(np.abs(results[0] - results[1]).max())
+    assert difference > 0.05 if bias else difference <= 0.02 + 1e-3

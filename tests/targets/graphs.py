@@ -35,6 +35,17 @@ def old_sixteen_bits() -> Graph:
     return g
 
 
+def half_scales(written_opset: int = 19) -> Graph:
+    """Return a pair of float16; the checker of `onnx` would not let it through below opset 19."""
+    g = Graph(19)
+    g.written_opset = written_opset
+    x = g.op("Cast", g.input("x", [2, 4]), to=10)
+    parameters = g.const("scale", np.float16(0.05)), g.const("zp", np.int8(0))
+    q = g.op("QuantizeLinear", x, *parameters, name="q")
+    g.output(g.op("DequantizeLinear", q, *parameters, name="dq"))
+    return g
+
+
 def bare() -> Graph:
     """Return a pair without zero points."""
     g = Graph()
@@ -242,6 +253,10 @@ PAIRS: dict[str, Pair] = {
     ),
     "per-tensor-activations": Pair(unary, channel_scales_on_input, "4 scales on an activation"),
     "per-tensor": Pair(lambda: conv(axis=None), conv, "has 8 scales: use one"),
+    "float32-scales": Pair(unary, half_scales, "has a float16 scale: make it float32"),
+    "half-scales": Pair(
+        half_scales, lambda: half_scales(18), "ONNX has from opset 19 on (this file: 18)"
+    ),
     "least-range": Pair(
         lambda: unary(scale=1e-6), lambda: unary(scale=1e-7), "covers a range of 2.6e-05"
     ),
