@@ -22,14 +22,18 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
     from rewrite_plugins.insert_quantizers import InsertQuantizers
     from rewrite_plugins.lay_out_linear import LayOutLinear
+    from rewrite_plugins.limit_masks import LimitMasks
     from rewrite_plugins.merge_equal_scales import MergeEqualScales
     from rewrite_plugins.quantize_weights import QuantizeWeights
     from rewrite_plugins.remove_dead_code import RemoveDeadCode
+    from rewrite_plugins.split_composites import SplitComposites
 
     yield from (
         FoldBatchNorm,
         RemoveDeadCode,
         ExpandAttention,
+        LimitMasks,
+        SplitComposites,
         QuantizeWeights,
         InsertQuantizers,
         CorrectBias,

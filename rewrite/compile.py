@@ -90,13 +90,21 @@ def find_model(host: PluginHost, text: str) -> Model:
 
 
 def choose_passes(host: PluginHost, request: Request) -> list[Pass]:
-    """Build the passes of a request: a list given by hand keeps its order, a preset is ordered."""
+    """Build the passes of a request: a list given by hand keeps its order, a preset is ordered.
+
+    A preset gets those that the target prepares with, where they come before one of its own.
+    """
     if request.passes is not None and request.preset:
         raise UsageError("give --passes or --preset, not both")
     if request.passes is not None:
         return _build(host, request.passes)
     preset = host.find_preset(request.preset or DEFAULT_PRESET)
-    return [p() for p in order_passes([host.find_pass(name) for name in preset.passes])]
+    passes = [host.find_pass(name) for name in preset.passes]
+    for name in host.find_target(request.target).prepare:
+        found = host.find_pass(name)
+        if name not in preset.passes and set(found.before) & set(preset.passes):
+            passes.append(found)
+    return [p() for p in order_passes(passes)]
 
 
 def rewrite_model(

@@ -10,7 +10,7 @@ from typing import Any
 
 from rewrite.quantization.spec import QuantSpec
 
-MODES = ("always", "join", "share", "follow", "skip")
+MODES = ("always", "join", "share", "follow", "skip", "table")
 AVOIDABLE = ("size-moved-to-conv", "float-relu-behind-product", "product-read-twice")
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 
@@ -26,7 +26,8 @@ class OpRule:
     mode: str = "always"
     """`always`; `join`: only between tensors that are quantized already; `share`: a layout
     operator whose result has its input's scale where a kernel follows, `follow`: everywhere;
-    `skip`: an addition behind a layer, of which only the other side is quantized."""
+    `skip`: an addition behind a layer, of which only the other side is quantized; `table`: the
+    result has the scale of the first input, which is a weight."""
     least_channels: int = 0
     """Layers with fewer input or output channels stay float."""
 
@@ -60,6 +61,8 @@ class Target:
     """Ids of the rules, of `rewrite.lint`, that a file for it keeps."""
     bias: str = "int32"
     """`int32` at s_x·s_w, `int8` at a scale of its own, or `float32`."""
+    prepare: tuple[str, ...] = ()
+    """Passes that a preset gets besides its own, where it has one that they come before."""
     legalize: tuple[str, ...] = ()
     """Passes that bring the program into the layout the runtime's kernels want."""
     extends: str = ""

@@ -37,6 +37,8 @@ _KINDS: dict[Any, str] = {
     aten.tanh.default: "tanh",
     aten.hardswish.default: "hard-swish",
     aten.layer_norm.default: "layer-norm",
+    aten.where.self: "where",
+    aten.embedding.default: "embedding",
     aten.sub.Tensor: "sub",
     aten.div.Tensor: "div",
     aten.max_pool1d.default: "max-pool",

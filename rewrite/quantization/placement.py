@@ -83,6 +83,8 @@ class _Planner:
             self._join(node, rule)
         elif rule.mode == "skip":
             self._skip(node, rule)
+        elif rule.mode == "table":
+            self._table(node, rule)
         elif rule.mode == "follow" or self.leads_to_kernel[node]:
             self._share(node)
 
@@ -134,6 +136,14 @@ class _Planner:
             if name != branches[0]:
                 self._edge(node, source, rule.inputs[name])
 
+    def _table(self, node: fx.Node, rule: OpRule) -> None:
+        """Quantize a table of constants, and what is looked up in it at the same scale."""
+        name, spec = next(iter(rule.inputs.items()))
+        table = arguments(node)[name]
+        if is_weight(table) and _is_float32(table) and not self.stays_float(node):
+            self._edge(node, table, spec)
+            self.result.stored.setdefault(node, (spec, str(table.target)))
+
     def _share(self, node: fx.Node) -> None:
         source = node.all_input_nodes[0] if node.all_input_nodes else None
         if source in self.result.stored:
@@ -181,6 +191,8 @@ class _Planner:
             val = each.meta.get("val")
             if not isinstance(val, torch.Tensor) or val.dtype != torch.float32:
                 return f"its {name} is {getattr(val, 'dtype', 'no tensor')}, not float32"
+            if not self._is_finite(each, spec):
+                return f"its {name} holds infinite values, which no scale represents"
             constant = is_weight(each) or each.target is DEQUANTIZE_BLOCKS
             if self.target.spec(spec).per_channel and not constant:
                 return f"its {name} is computed at run time, so it has no fixed scale per channel"
@@ -189,6 +201,12 @@ class _Planner:
             if kind(node) == "matmul" and name == "self" and is_weight(each):
                 return "its first factor is a weight, which int8 kernels take second"
         return ""
+
+    def _is_finite(self, source: fx.Node, spec: str) -> bool:
+        """Tell whether a constant beside activations, such as a mask, has a range."""
+        if not is_weight(source) or self.target.spec(spec).per_channel:
+            return True
+        return bool(torch.isfinite(self.program.weight(str(source.target))).all())
 
     def _reject(self, node: fx.Node, reason: str) -> None:
         self.result.rejected.append(Rejection.of("insert-quantizers", node, reason))

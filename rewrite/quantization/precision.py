@@ -128,6 +128,11 @@ def set_bits(
     for node, (spec, group) in plan.stored.items():
         bits = bits_of.get(group, default.activation)
         plan.stored[node] = (_with_bits(spec, bits, target), group)
+    for index, edge in enumerate(plan.edges):
+        rule = target.ops.get(kind(edge.consumer))
+        if rule is not None and rule.mode == "table":
+            # What is looked up are the table's own integers.
+            plan.edges[index] = replace(edge, spec=plan.stored[edge.consumer][0])
 
 
 def _with_bits(spec: str, bits: int | None, target: Target) -> str:

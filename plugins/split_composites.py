@@ -1,0 +1,226 @@
+"""Pass `split-composites`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from rewrite import Emitter, Match, Op, Program, Reject, Rule, RulePass, Var, arguments
+
+aten = torch.ops.aten
+_CONVOLUTIONS = {3: aten.conv1d.default, 4: aten.conv2d.default, 5: aten.conv3d.default}
+"""By the rank of what they read."""
+
+
+@dataclass(frozen=True)
+class SplitComposites(RulePass):
+    """Write SiLU, norms of channels, numbers and choices as operators that have node units.
+
+    Runtimes that take whole node units quantize every tensor of an operator, so none may hide
+    inside one, be a number, or come from a comparison.
+    """
+
+    name = "split-composites"
+    equivalence = "exact"
+    after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
+    before = ("insert-quantizers",)
+
+    def rules(self) -> list[Rule]:
+        """One rule for each composite."""
+        return [
+            SiluIsProduct(),
+            BatchNormIsConvolution(),
+            GroupNormIsLayerNorm(),
+            NumberIsTensor(),
+            ChoiceOfTensors(),
+            ConditionIsChoice(),
+        ]
+
+
+class SiluIsProduct(Rule):
+    """silu(x) = x·σ(x)."""
+
+    pattern = Op(aten.silu.default, self=Var("x"))
+    report_misses = False
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the sigmoid and the product."""
+        gate = emit.call(aten.sigmoid.default, like=match.root, self=match["x"])
+        return emit.call(aten.mul.Tensor, like=match.root, self=match["x"], other=gate)
+
+
+class BatchNormIsConvolution(Rule):
+    """norm(x) = s·x + (β − s·μ), s = γ/√(σ² + ε): a convolution of one channel with one weight."""
+
+    pattern = Op(aten.batch_norm.default, "norm", input=Var("x"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline a norm in training, of computed statistics, and of rows without space."""
+        bound = arguments(match.root)
+        if bound["training"]:
+            return "it normalizes by the batch"
+        if match["x"].meta["val"].dim() not in _CONVOLUTIONS:
+            return "it has no space: a linear layer in front of it takes it up"
+        parts = [bound[n] for n in ("weight", "bias", "running_mean", "running_var")]
+        if any(p is not None and p.op != "get_attr" for p in parts) or None in parts[2:]:
+            return "its statistics are computed"
+        return None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit a convolution of one group for each channel."""
+        bound = arguments(match.root)
+        mean, variance = (emit.tensor(bound[n]) for n in ("running_mean", "running_var"))
+        scale = (variance + bound["eps"]).rsqrt()
+        if bound["weight"] is not None:
+            scale = scale * emit.tensor(bound["weight"])
+        shift = -scale * mean
+        if bound["bias"] is not None:
+            shift = shift + emit.tensor(bound["bias"])
+        source = str(bound["running_var"].target)
+        return _each_channel(match.root, match["x"], scale, shift, source, emit)
+
+
+class GroupNormIsLayerNorm(Rule):
+    """group_norm(x) = γ·reshape(layer_norm(reshape(x, [N, groups, …]))) + β."""
+
+    pattern = Op(aten.group_norm.default, "norm", input=Var("x"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline dynamic sizes of channels or space, and computed factors."""
+        bound, val = arguments(match.root), match["x"].meta["val"]
+        if val.dim() not in _CONVOLUTIONS:
+            return "it has no space"
+        if not all(isinstance(size, int) for size in val.shape[1:]):
+            return "its channels or its space have dynamic sizes"
+        if any(p is None or p.op != "get_attr" for p in (bound["weight"], bound["bias"])):
+            return "its factors are computed, or missing"
+        return None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit a layer norm of each group between two reshapes, then the factors of channels."""
+        root, x, bound = match.root, match["x"], arguments(match.root)
+        sizes = [int(size) for size in x.meta["val"].shape[1:]]
+        groups = bound["num_groups"]
+        width = torch.Size(sizes).numel() // groups
+        dtype = x.meta["val"].dtype
+        rows = emit.call(aten.reshape.default, like=root, self=x, shape=[-1, groups, width])
+        ones = emit.weight(torch.ones(width, dtype=dtype), source="ones", recipe=(width, dtype))
+        normed = emit.call(
+            aten.layer_norm.default,
+            like=root,
+            input=rows,
+            normalized_shape=[width],
+            weight=ones,
+            eps=bound["eps"],
+        )
+        whole = emit.call(aten.reshape.default, like=root, self=normed, shape=[-1, *sizes])
+        whole.meta["val"] = root.meta["val"]
+        scale, shift = (emit.tensor(bound[n]) for n in ("weight", "bias"))
+        source = str(bound["weight"].target)
+        return _each_channel(root, whole, scale, shift, source, emit)
+
+
+class NumberIsTensor(Rule):
+    """x ∘ c = x ∘ [c] for ∘ of +, −, · and /."""
+
+    pattern = Op(
+        (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor),
+        "call",
+        self=Var("x"),
+    )
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline tensors on both sides, and integers; multiples do not match."""
+        bound, x = arguments(match.root), match["x"]
+        if not isinstance(bound["other"], (int, float)):
+            return "both sides are tensors"
+        if not isinstance(x, fx.Node) or not _is_float(x) or not x.meta["val"].dim():
+            return "it computes with integers, or with a single number"
+        return None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the call with a tensor of one element."""
+        number, dtype = float(arguments(match.root)["other"]), match["x"].meta["val"].dtype
+        named = {"self": match["x"], "other": _number(number, dtype, emit)}
+        return emit.call(match.root.target, like=match.root, val=match.root.meta["val"], **named)
+
+
+class ChoiceOfTensors(Rule):
+    """where(c, a, b) = where(c, [a], [b]), a and b numbers."""
+
+    pattern = Op((aten.where.Scalar, aten.where.ScalarOther, aten.where.ScalarSelf), "choice")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline a choice between integers."""
+        return None if _is_float(match.root) else "it chooses between integers"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the choice between tensors of one element."""
+        bound, val = arguments(match.root), match.root.meta["val"]
+        sides = {
+            n: v if isinstance(v, fx.Node) else _number(float(v), val.dtype, emit)
+            for n, v in ((n, bound[n]) for n in ("self", "other"))
+        }
+        condition = bound["condition"]
+        return emit.call(aten.where.self, like=match.root, val=val, condition=condition, **sides)
+
+
+class ConditionIsChoice(Rule):
+    """float(c) = where(c, [1], [0]), c true or false."""
+
+    pattern = Op(aten._to_copy.default, "cast", self=Var("condition"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline casts of anything but conditions, and to anything but float32."""
+        given = match["condition"].meta["val"].dtype
+        if given != torch.bool or not _is_float(match.root):
+            return "it casts no condition to float32"
+        return None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the choice between one and zero."""
+        one, zero = (_number(value, torch.float32, emit) for value in (1.0, 0.0))
+        val, given = match.root.meta["val"], match["condition"]
+        return emit.call(
+            aten.where.self, like=match.root, val=val, condition=given, self=one, other=zero
+        )
+
+
+def _each_channel(
+    root: fx.Node,
+    x: fx.Node,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    source: str,
+    emit: Emitter,
+) -> fx.Node:
+    """Emit s·x + t of each channel, as a convolution of as many groups as channels."""
+    rank, dtype = x.meta["val"].dim(), x.meta["val"].dtype
+    recipe: tuple[Any, ...] = ("each-channel", root.name)
+    weight = scale.reshape(-1, *[1] * (rank - 1))
+    return emit.call(
+        _CONVOLUTIONS[rank],
+        like=root,
+        input=x,
+        weight=emit.weight(weight, source=source, recipe=(*recipe, "scale"), dtype=dtype),
+        bias=emit.weight(shift, source=source, recipe=(*recipe, "shift"), dtype=dtype),
+        groups=scale.numel(),
+    )
+
+
+def _number(value: float, dtype: torch.dtype, emit: Emitter) -> fx.Node:
+    made = torch.full((1,), value, dtype=dtype)
+    return emit.weight(made, source="number", recipe=(value, str(dtype)), dtype=dtype)
+
+
+def _is_float(node: fx.Node) -> bool:
+    val = node.meta.get("val")
+    return isinstance(val, torch.Tensor) and val.dtype == torch.float32
