@@ -35,7 +35,7 @@ from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
 from rewrite.quantization.batches import check_batch
 from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Result, peak_rss_mb
-from rewrite.steering import choose_opset, faults_of, steer_specs
+from rewrite.steering import choose_opset, faults_of, steer_specs, tell_types
 from rewrite.talk import Talk
 from rewrite.target import Target
 
@@ -222,6 +222,7 @@ def _rewrite(
         on_report=talk.passed,
     )
     result.program, result.reports = done.program, done.reports
+    tell_types(done.program, target, host.faults(), talk)
     return _Job(request, host, talk, description, target, context, result, eager, fixed)
 
 

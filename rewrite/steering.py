@@ -6,9 +6,13 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from rewrite.errors import UsageError
-from rewrite.faults import Fault, concerning
+from rewrite.faults import Fault, concerning, matches
+from rewrite.program import Program
+from rewrite.quantization.kinds import is_weight
+from rewrite.quantization.markers import QUANTIZE
 from rewrite.quantization.spec import QuantSpec
 from rewrite.runtimes import get_runtime, runtimes
+from rewrite.schema import argument
 from rewrite.talk import Talk
 from rewrite.target import Target
 
@@ -63,6 +67,30 @@ def choose_opset(asked: int | None, target: Target, faults: Sequence[Fault], tal
             talk.warn(f"{_who(fault)} {fault.symptom}: opset {other} instead of {opset}")
             return other
     return opset
+
+
+def tell_types(program: Program, target: Target, faults: Iterable[Fault], talk: Talk) -> None:
+    """Say which types of a program's activations a runtime is bad at, where nothing else is done.
+
+    Args:
+        program: quantized, perhaps to other numbers of bits than the target's own.
+        target: names the runtimes; what is not installed is not spoken of.
+        faults: all that are known.
+        talk: told of each.
+    """
+    found = {
+        str(program.weight(str(argument(node, "zero_point").target)).dtype).removeprefix("torch.")
+        for node in program.graph.nodes
+        if node.target is QUANTIZE and not is_weight(argument(node, "x"))
+    }
+    versions = installed_versions(target)
+    for fault in faults:
+        version = versions.get(fault.runtime)
+        about = fault.role == "activation" and fault.spec.get("dtype") in found
+        if fault.use or fault.opset or fault.avoid or not about:
+            continue
+        if version and matches(version, fault.versions):
+            talk.warn(f"{_who(fault)} {fault.symptom}")
 
 
 def _at(opset: int, faults: Sequence[Fault]) -> Fault | None:

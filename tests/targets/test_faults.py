@@ -7,6 +7,7 @@ from integration.compiling import Warnings, compile_case
 
 from rewrite import Fault, Target, UsageError
 from rewrite.faults import matches, parse_faults, specs_by_role
+from rewrite.pass_spec import parse_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.steering import choose_opset, faults_of, installed_versions, steer_specs
 from rewrite.target import AVOIDABLE
@@ -14,6 +15,7 @@ from rewrite.target import AVOIDABLE
 from .nets import CASES
 
 HOST = PluginHost()
+KNOWN_VERSIONS = {"onnxruntime": "1.31.1", "openvino": "2026.4.1"}
 KNOWN = {fault.name: fault for fault in HOST.faults()}
 
 
@@ -161,6 +163,27 @@ def test_compiling_steers(tmp_path, monkeypatch):
     result = compile_case(CASES["block"], tmp_path, talk=talk, target="mine")
     assert result.opset == result.artifact.opset == 20
     assert any("opset 20 instead of 21" in line for line in talk.heard)
+
+
+@pytest.mark.parametrize(
+    ("bits", "target", "said"),
+    [
+        ("w8a16", "openvino", True),
+        ("w8a16", "ort-x64", False),
+        ("w8a8", "openvino", False),
+    ],
+)
+def test_sixteen_bits_on_openvino_are_told(bits, target, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "rewrite.steering.installed_versions",
+        lambda target: {name: KNOWN_VERSIONS[name] for name in target.runtimes},
+    )
+    passes = tuple(parse_passes(f"insert-quantizers{{bits={bits}}},calibrate"))
+    request = {"target": target, "passes": passes, "checks": "report"}
+    talk = Warnings()
+    compile_case(CASES["gates"], tmp_path, None, talk, **request)
+    lines = [line for line in talk.heard if "16-bit activations in float" in line]
+    assert bool(lines) is said and len(lines) <= 1
 
 
 def test_a_third_party_adds_one(tmp_path):
