@@ -20,6 +20,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     from rewrite_plugins.expand_attention import ExpandAttention
     from rewrite_plugins.flatten_tokens import FlattenTokens
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
+    from rewrite_plugins.halve_floats import HalveFloats
     from rewrite_plugins.insert_quantizers import InsertQuantizers
     from rewrite_plugins.lay_out_linear import LayOutLinear
     from rewrite_plugins.limit_masks import LimitMasks
@@ -38,6 +39,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         InsertQuantizers,
         CorrectBias,
         Calibrate,
+        HalveFloats,
         LayOutLinear,
         FlattenTokens,
         MergeEqualScales,
@@ -48,9 +50,16 @@ def rewrite_passes() -> Iterator[type[Pass]]:
 @hookimpl
 def rewrite_presets() -> Iterator[Preset]:
     """Yield the built-in presets."""
-    from rewrite_plugins.presets import ACADEMIC, FLOAT, INT4_WEIGHTS, INT8
+    from rewrite_plugins.presets import (
+        ACADEMIC,
+        FLOAT,
+        FLOAT16,
+        INT4_WEIGHTS,
+        INT8,
+        INT8_FLOAT16,
+    )
 
-    yield from (FLOAT, INT8, INT4_WEIGHTS, ACADEMIC)
+    yield from (FLOAT, FLOAT16, INT8, INT8_FLOAT16, INT4_WEIGHTS, ACADEMIC)
 
 
 @hookimpl

@@ -57,7 +57,7 @@ class LinearIsProduct(Rule):
         weight = argument(match.root, "weight")
         if weight.meta["val"].dim() != 2:
             return "its weight is a vector"
-        if is_weight(weight) or _is_quantized_weight(weight):
+        if is_weight(weight) or _is_cast_weight(weight) or _is_quantized_weight(weight):
             return None
         return "its weight is computed at run time"
 
@@ -111,6 +111,10 @@ def _size(node: fx.Node, dim: int, root: fx.Node, emit: Emitter) -> Any:
     return emit.call(aten.sym_size.int, like=root, self=node, dim=dim)
 
 
+def _is_cast_weight(node: Any) -> bool:
+    return is_call(node, aten._to_copy.default) and is_weight(argument(node, "self"))
+
+
 def _is_quantized_weight(node: Any) -> bool:
     if not is_call(node, DEQUANTIZE, DEQUANTIZE_BLOCKS):
         return False
@@ -123,6 +127,9 @@ def _transposed(weight: fx.Node, root: fx.Node, emit: Emitter) -> fx.Node:
     if is_weight(weight):
         return _transposed_weight(weight, emit)
     bound = arguments(weight)
+    if _is_cast_weight(weight):
+        stored = _transposed_weight(bound["self"], emit)
+        return emit.call(weight.target, like=root, **{**bound, "self": stored})
     if weight.target is DEQUANTIZE_BLOCKS:
         parts = {k: _transposed_weight(bound[k], emit) for k in ("x", "scale", "zero_point")}
         other = {**bound, **parts, "axis": 1 - bound["axis"]}

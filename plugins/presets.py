@@ -25,6 +25,16 @@ INT4_WEIGHTS = Preset(
     passes=("fold-batch-norm", "remove-dead-code", "quantize-weights"),
     summary="4-bit weights of linear layers, float activations: for language models.",
 )
+FLOAT16 = Preset(
+    "float16",
+    passes=("fold-batch-norm", "remove-dead-code", "expand-attention", "halve-floats"),
+    summary="Half the size: weights are float16, computing too where the target has kernels.",
+)
+INT8_FLOAT16 = Preset(
+    "int8-float16",
+    passes=(*INT8.passes, "halve-floats"),
+    summary="As int8, and what stays float is float16.",
+)
 ACADEMIC = Preset(
     "academic",
     passes=("remove-dead-code", "expand-attention", "insert-quantizers", "calibrate"),

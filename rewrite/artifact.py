@@ -221,7 +221,8 @@ def _problem(
         artifact.run_on(runtime, program, inputs, request.threads)
         agreement = artifact.runtimes[-1].agreement
         if agreement is not None and request.checks != "off":
-            require(agreement, quantized=artifact.lowered.is_quantized)
+            lowered = artifact.lowered
+            require(agreement, quantized=lowered.is_quantized, half=lowered.computes_half)
     except RuntimeFailure as failure:
         error = CheckError(failure.what, hint=failure.hint or None)
     except CheckError as failure:

@@ -30,6 +30,8 @@ from rewrite.target import Target
 
 LOWEST_QUANTIZED_SQNR = 10.0
 """Of a quantized file against the eager model, in dB: the passes' own loss is part of it."""
+LOWEST_HALF_SQNR = 40.0
+"""Of a file with float16 weights: each is rounded to 11 bits."""
 LOWEST_FLOAT_SQNR = 60.0
 
 
@@ -122,16 +124,16 @@ def check_file(
         path: an ONNX file.
         description: the model it was made from.
         talk: told of every stage.
-        floor: smallest SQNR that passes, in dB; None chooses by whether the file is quantized.
+        floor: smallest SQNR that passes, in dB; None chooses by the types in the file.
         threads: of the runtimes; 0 leaves the number to them.
 
     Raises:
         UsageError: for a file that is missing or no ONNX.
         CheckError: when no runtime can run it, or inputs and outputs are not the model's.
     """
-    quantized, metadata = read_file(path)
-    chosen = LOWEST_QUANTIZED_SQNR if quantized else LOWEST_FLOAT_SQNR
-    result = FileCheck(path, quantized, chosen if floor is None else floor, metadata)
+    model = _read(path)
+    quantized, metadata = _is_quantized(model), _metadata(model)
+    result = FileCheck(path, quantized, _lowest(model) if floor is None else floor, metadata)
     talk.step(f"capture {description.name}")
     eager = make_model(description)
     fixed = fix_sizes(description, eager, metadata.get("fixed", {}), static=False)
@@ -158,21 +160,38 @@ def read_file(path: Path) -> tuple[bool, dict[str, Any]]:
     Raises:
         UsageError: for a file that is missing or no ONNX.
     """
-    if not path.is_file():
-        raise UsageError(f"there is no file '{path}'", hint="write one: rewrite MODEL -o OUT.onnx")
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:
-        raise UsageError(
-            f"'{path}' is not an ONNX file: {first_line(error)}", hint="give a file ending in .onnx"
-        ) from error
-    quantized = any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in model.graph.node)
-    metadata = {
+    model = _read(path)
+    return _is_quantized(model), _metadata(model)
+
+
+def _lowest(model: onnx.ModelProto) -> float:
+    if _is_quantized(model):
+        return LOWEST_QUANTIZED_SQNR
+    half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
+    return LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
+
+
+def _is_quantized(model: onnx.ModelProto) -> bool:
+    return any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in model.graph.node)
+
+
+def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
+    return {
         entry.key.removeprefix(METADATA_PREFIX): json.loads(entry.value)
         for entry in model.metadata_props
         if entry.key.startswith(METADATA_PREFIX)
     }
-    return quantized, metadata
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    if not path.is_file():
+        raise UsageError(f"there is no file '{path}'", hint="write one: rewrite MODEL -o OUT.onnx")
+    try:
+        return onnx.load(path, load_external_data=False)
+    except Exception as error:
+        raise UsageError(
+            f"'{path}' is not an ONNX file: {first_line(error)}", hint="give a file ending in .onnx"
+        ) from error
 
 
 def _check_names(path: Path, program: Program) -> None:

@@ -63,6 +63,9 @@ class Target:
     """`int32` at s_x·s_w, `int8` at a scale of its own, or `float32`."""
     prepare: tuple[str, ...] = ()
     """Passes that a preset gets besides its own, where it has one that they come before."""
+    float16: str = "storage"
+    """How far what stays float may be float16: `none`, `storage` (weights, cast to float32 where
+    they are read), or `compute`."""
     legalize: tuple[str, ...] = ()
     """Passes that bring the program into the layout the runtime's kernels want."""
     extends: str = ""

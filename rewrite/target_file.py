@@ -29,6 +29,7 @@ KEYS = {
     "runtimes",
     "machines",
     "bias",
+    "float16",
     "prepare",
     "legalize",
     "absorbs",
@@ -42,6 +43,7 @@ KEYS = {
 }
 RULE_KEYS = ("inputs", "output", "mode", "least-channels")
 BIASES = ("int32", "int8", "float32")
+HALVES = ("none", "storage", "compute")
 _NAMED = ("spec", "op", "producer", "ends")
 """Tables whose entries a target may take out one by one, by `NAME = false`."""
 _OWN = ("name", "extends", "without")
@@ -196,6 +198,8 @@ class _Reader:
                 raise unknown("fault to avoid", fault, AVOIDABLE, where=self.source)
         if data.get("bias", "int32") not in BIASES:
             raise unknown("type of a bias", data["bias"], BIASES, where=self.source)
+        if data.get("float16", "storage") not in HALVES:
+            raise unknown("use of float16", data["float16"], HALVES, where=self.source)
         low, high = data.get("opset-range", (17, 21))
         return Target(
             name=data["name"],
@@ -214,6 +218,7 @@ class _Reader:
             rules=tuple(data.get("rules", ())),
             bias=data.get("bias", "int32"),
             prepare=tuple(data.get("prepare", ())),
+            float16=data.get("float16", "storage"),
             legalize=tuple(data.get("legalize", ())),
             extends=self.extends,
             source=self.source,

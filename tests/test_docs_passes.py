@@ -15,6 +15,7 @@ import rewrite_plugins
 
 from rewrite import Pass, pytest_plugin
 from rewrite.cli import main
+from rewrite.half import compute, ranges, weights
 from rewrite.options import describe_options
 from rewrite.quantization import batches, biases, cache, freeze, observe, padding, placement
 
@@ -29,6 +30,7 @@ SECTIONS = (
     "Sources",
 )
 ELSEWHERE = {
+    "halve-floats": (compute, ranges, weights),
     "insert-quantizers": (placement,),
     "calibrate": (batches, biases, cache, freeze, observe, padding),
 }

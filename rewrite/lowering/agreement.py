@@ -24,6 +24,8 @@ LARGEST_LAYER_DIFFERENCE = 1
 """In steps of the quantized type: rounding may fall either way, nothing more."""
 LOWEST_QUANTIZED_SQNR = 20.0
 """End to end, in dB: flips of one step spread through deep networks."""
+LOWEST_HALF_SQNR = 40.0
+"""End to end, in dB, where the program computes in float16: runtimes round at other places."""
 LOWEST_FLOAT_SQNR = 60.0
 """End to end, in dB, for a file without quantized tensors."""
 
@@ -125,12 +127,13 @@ def layer_by_layer(
     return LayerReport(len(names), total, worst, worst_name)
 
 
-def require(agreement: Agreement, *, quantized: bool) -> None:
+def require(agreement: Agreement, *, quantized: bool, half: bool = False) -> None:
     """Hold a file to what was simulated.
 
     Args:
         agreement: what was measured.
         quantized: whether the file holds quantized tensors, whose roundings may flip.
+        half: whether it computes in float16.
 
     Raises:
         CheckError: naming the layer, or the SQNR reached and required.
@@ -142,7 +145,8 @@ def require(agreement: Agreement, *, quantized: bool) -> None:
             f"on the same inputs (allowed: {LARGEST_LAYER_DIFFERENCE})",
             hint="this processor may saturate 16-bit products (no VNNI); or report the model",
         )
-    floor = LOWEST_QUANTIZED_SQNR if quantized else LOWEST_FLOAT_SQNR
+    floor = LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
+    floor = LOWEST_QUANTIZED_SQNR if quantized else floor
     if not agreement.difference.sqnr_db >= floor:
         raise CheckError(
             f"the deployed file agrees with the program only to "

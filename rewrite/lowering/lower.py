@@ -27,6 +27,7 @@ from rewrite.quantization.markers import DEQUANTIZE_BLOCKS, QUANTIZE
 from rewrite.schema import argument
 
 METADATA_PREFIX = "rewrite."
+_MOVES = (torch.ops.aten._to_copy.default, torch.ops.aten.embedding.default)
 _EXTERNAL_DATA_BYTES = 1_900_000_000
 """Protobuf cannot hold 2 GB; above this the weights go to a file beside the model."""
 
@@ -47,6 +48,11 @@ class Lowered:
         """
         markers = (QUANTIZE, DEQUANTIZE_BLOCKS)
         return any(node.target in markers for node in self.program.graph.nodes)
+
+    @property
+    def computes_half(self) -> bool:
+        """Whether the program computes in float16, and does not just read weights that are."""
+        return any(_computes_half(node) for node in self.program.graph.nodes)
 
     def ops(self) -> dict[str, int]:
         """Count the operators of the model, most frequent first."""
@@ -151,6 +157,13 @@ def feeds(program: Program, flat: Sequence[Any], wanted: Sequence[str]) -> dict[
         for name, value in given
         if isinstance(value, torch.Tensor) and name in wanted
     }
+
+
+def _computes_half(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    if node.op != "call_function" or not isinstance(value, torch.Tensor):
+        return False
+    return value.dtype == torch.float16 and node.target not in _MOVES
 
 
 def _after_clip(node: ir.Node) -> str:

@@ -13,6 +13,7 @@ from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, OBSERVE,
 
 _OPSETS = {18: opset18, 19: opset19, 20: opset20, 21: opset21}
 _FIRST_BLOCKED = 21
+_FIRST_HALF = 19
 _FULL = {
     ir.DataType.INT8: (-128, 127),
     ir.DataType.UINT8: (0, 255),
@@ -25,9 +26,14 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
     """Return the translation table of the marker operators for one opset."""
     op: Any = _OPSETS[max(18, min(opset, 21))]
 
+    def require_type(scale: Any) -> None:
+        if scale.dtype == ir.DataType.FLOAT16 and opset < _FIRST_HALF:
+            raise NotImplementedError(f"float16 scales need opset {_FIRST_HALF}")
+
     def quantize(
         x: Any, scale: Any, zero_point: Any, qmin: int, qmax: int, axis: int | None = None
     ) -> Any:
+        require_type(scale)
         attributes = {} if axis is None else {"axis": axis}
         result = op.QuantizeLinear(x, scale, zero_point, **attributes)
         if (qmin, qmax) == _FULL.get(zero_point.dtype):
@@ -37,6 +43,7 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
         return op.Clip(result, low, high)
 
     def dequantize(x: Any, scale: Any, zero_point: Any, axis: int | None = None) -> Any:
+        require_type(scale)
         attributes = {} if axis is None else {"axis": axis}
         if x.dtype == ir.DataType.INT32:
             return op.DequantizeLinear(x, scale, **attributes)

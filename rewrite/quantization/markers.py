@@ -36,13 +36,16 @@ def quantize(
     """Return saturate(round_half_even(x / scale) + zero_point) as ONNX QuantizeLinear.
 
     Args:
-        x: float32, any shape.
-        scale: float32, one element or one per channel.
+        x: float32 or float16, any shape.
+        scale: of the dtype of `x`, one element or one per channel.
         zero_point: integer of the result's dtype, same shape as `scale`.
         qmin: smallest value of the result.
         qmax: largest value of the result.
         axis: channel axis when scales are per channel.
     """
+    if x.dtype == torch.float16:
+        # As runtimes divide: a quotient in float16 would be rounded twice.
+        x, scale = x.float(), scale.float()
     steps = (x / _along(scale, x, axis)).round_()
     shifted = steps.add_(_along(zero_point, x, axis))
     return shifted.clamp_(qmin, qmax).to(zero_point.dtype)
@@ -61,7 +64,7 @@ def dequantize(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int | None = 
 
     Args:
         x: integers, any shape.
-        scale: float32, one element or one per channel.
+        scale: float32 or float16, the dtype of the result, one element or one per channel.
         zero_point: integer of the dtype of `x`, same shape as `scale`.
         axis: channel axis when scales are per channel.
     """

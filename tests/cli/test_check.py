@@ -101,3 +101,12 @@ def test_no_onnx_file(tiny, tmp_path):
     called = call("check", path, "--against", tiny)
     assert called.code == 2
     assert called.error[0].startswith(f"error: '{path}' is not an ONNX file")
+
+
+def test_check_holds_a_float16_file_to_what_its_weights_can_do(tmp_path):
+    path, file = linear_model(tmp_path), tmp_path / "half.onnx"
+    passes = "halve-floats{form=compute}"
+    assert call(path, "--passes", passes, "-o", file, "-q").code == 0
+    found = call("check", file, "--against", path, "--json", "-q").json
+    assert found["ok"] is True
+    assert found["min_sqnr_db"] == 40
