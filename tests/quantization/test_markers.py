@@ -28,7 +28,14 @@ ONNX = {
 OPSET = 21
 
 
-def session(op: str, source: int, zero_point: int, result: int, axis: int | None):
+def session(
+    op: str,
+    source: int,
+    zero_point: int,
+    result: int,
+    axis: int | None,
+    scale: int = TensorProto.FLOAT,
+):
     node = helper.make_node(op, ["x", "s", "z"], ["y"], **({} if axis is None else {"axis": axis}))
     rank = None if axis is None else ["c"]
     graph = helper.make_graph(
@@ -36,7 +43,7 @@ def session(op: str, source: int, zero_point: int, result: int, axis: int | None
         op,
         [
             helper.make_tensor_value_info("x", source, ["a", "b"]),
-            helper.make_tensor_value_info("s", TensorProto.FLOAT, rank or []),
+            helper.make_tensor_value_info("s", scale, rank or []),
             helper.make_tensor_value_info("z", zero_point, rank or []),
         ],
         [helper.make_tensor_value_info("y", result, ["a", "b"])],
@@ -89,6 +96,23 @@ def test_dequantize_is_dequantize_linear(dtype, axis):
     feeds = {"x": steps.numpy(), "s": scale.numpy(), "z": zero_point.numpy()}
     expected = run.run(None, feeds)[0]
     np.testing.assert_array_equal(dequantize(steps, scale, zero_point, axis).numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
+@pytest.mark.parametrize("scale", [1.0, 0.0173, 2**-14, 3.1])
+def test_float16_is_quantized_and_dequantized_like_onnx(dtype, scale):
+    x = torch.arange(2**16).to(torch.uint16).view(torch.float16)
+    x = x[torch.isfinite(x)].reshape(2, -1)
+    s, z = torch.tensor(scale).half(), torch.tensor(3).to(dtype)
+    half = TensorProto.FLOAT16
+    run = session("QuantizeLinear", half, ONNX[dtype], ONNX[dtype], None, half)
+    steps = quantize(x, s, z, *RANGES[dtype])
+    feeds = {"s": s.numpy(), "z": z.numpy()}
+    np.testing.assert_array_equal(steps.numpy(), run.run(None, {"x": x.numpy(), **feeds})[0])
+    run = session("DequantizeLinear", ONNX[dtype], ONNX[dtype], half, None, half)
+    found = dequantize(steps, s, z)
+    assert found.dtype == torch.float16
+    np.testing.assert_array_equal(found.numpy(), run.run(None, {"x": steps.numpy(), **feeds})[0])
 
 
 def test_int32_biases_dequantize_like_onnx():

@@ -107,6 +107,7 @@ def test_what_is_resolved_stays_so():
         ('without = ["op.add"]', "`without` is for targets that extend another"),
         ('extends = "base"\nextend = "base"', "unknown key of a target 'extend'"),
         ('extends = "base"\nbias = "int16"', "unknown type of a bias 'int16'"),
+        ('extends = "base"\nfloat16 = "half"', "unknown use of float16 'half'"),
         ("[op]\nadd = false", r"\[op.add\] is no table"),
     ],
 )
