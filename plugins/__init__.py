@@ -27,6 +27,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     from rewrite_plugins.merge_equal_scales import MergeEqualScales
     from rewrite_plugins.quantize_weights import QuantizeWeights
     from rewrite_plugins.remove_dead_code import RemoveDeadCode
+    from rewrite_plugins.space_to_depth import SpaceToDepth
     from rewrite_plugins.split_composites import SplitComposites
 
     yield from (
@@ -42,6 +43,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         HalveFloats,
         LayOutLinear,
         FlattenTokens,
+        SpaceToDepth,
         MergeEqualScales,
         CompleteNodeUnits,
     )

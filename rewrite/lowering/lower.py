@@ -18,6 +18,7 @@ from rewrite.errors import UsageError
 from rewrite.lowering.convert_down import FIRST_WRITTEN, convert_down
 from rewrite.lowering.export import export_onnx
 from rewrite.lowering.four_bits import pack_four_bits
+from rewrite.lowering.fuse import fuse
 from rewrite.lowering.sixteen_bits import use_contributed_operators
 from rewrite.lowering.spell import spell
 from rewrite.lowering.steer import steer
@@ -106,6 +107,7 @@ def lower(
     """
     model = export_onnx(program, max(opset, FIRST_WRITTEN), dict(translations))
     tidy(model)
+    fuse(model)
     convert_down(model, opset)
     steer(model, avoids)
     spell(model)
