@@ -126,10 +126,11 @@ class _Halving:
             return
         if reason:
             self.outcome.rejected.append(Rejection.of("half-call", node, reason))
-        if isinstance(node.meta.get("val"), torch.Tensor) or node.op == "output":
-            for source in node.all_input_nodes:
-                if is_float16(source) and not _is_cast(node):
-                    self.emit.replace_use(node, source, self._cast(source, torch.float32, node))
+        if _is_cast(node) or is_call(node, aten.sym_size.int):
+            return
+        for source in node.all_input_nodes:
+            if is_float16(source):
+                self.emit.replace_use(node, source, self._cast(source, torch.float32, node))
 
     def why_not(self, node: fx.Node) -> str | None:
         """Return why a call stays float32, '' where that needs no word, None if it does not."""

@@ -161,6 +161,13 @@ def test_keeps_one_call_and_says_why(function, reason):
     assert [r.reason for r in found.rejected] == [reason]
 
 
+def test_calls_with_several_results_read_float32():
+    model = weighted(lambda y: torch.mul(*y.relu().split([2, 2], -1)))
+    program = check_pass(HALF, model, (randn(2, 4),), rewrites=2)
+    part = next(n for n in program.graph.nodes if n.target is aten.split_with_sizes.default)
+    assert part.args[0].meta["val"].dtype == torch.float32
+
+
 def test_weights_that_do_not_fit_keep_their_layer():
     reason = "weight 'fc.weight' reaches 7e+04: float16 ends at 65504"
     check_declines(HALF, weighted(lambda y: y, 7e4), (randn(2, 4) * 1e-3,), reason)
