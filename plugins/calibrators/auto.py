@@ -23,8 +23,8 @@ _AVERAGE = "average."
 class Auto(HistogramCalibrator):
     """For each tensor the range of that calibrator which errs least in what reads the tensor.
 
-    All candidates come from one histogram and one moving average. `calibrate` measures them on up
-    to eight batches: the squared error at the outputs of the tensor's readers, relative to those.
+    All candidates come from one histogram and one moving average. `calibrate` measures them on
+    parts of the data: the squared error at the outputs of the tensor's readers, relative to those.
     On its own, `bounds` knows no reader and takes the least expected error of the tensor itself,
     which for a linear reader with weights W of no preferred direction is the same but for ‖W‖².
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -67,16 +68,18 @@ def fits(shape: tuple[int, ...], wanted: list[str | int]) -> bool:
     )
 
 
-def halves(program: Program, inputs: Inputs) -> list[Inputs]:
-    """Return a batch as two of half its size, or whole where the batch dimension is fixed."""
+def pieces(program: Program, inputs: Inputs, count: int) -> list[Inputs]:
+    """Return a batch in so many pieces or fewer, whole where the batch dimension is fixed."""
     signature = program.signature
     flat = signature.flatten_inputs(*inputs)
     dims = [signature.dynamic.get(name, {}).get(0) for name in signature.input_names]
     first = dims[0] if dims else None
     if first is None or any(dim is None or dim.name != first.name for dim in dims):
         return [inputs]
-    half = len(flat[0]) // 2
-    if half < max(first.low, 2):  # a size of one may have another path through the model
+    rows = len(flat[0])
+    count = min(count, rows // max(first.low, 2))  # one row may have another path through the model
+    if count < 2:
         return [inputs]
-    parts = [[value[:half] for value in flat], [value[half:] for value in flat]]
-    return [pytree.tree_unflatten(part, signature.in_spec) for part in parts]
+    ends = [rows * part // count for part in range(count + 1)]
+    cut = ([v[low:high] for v in flat] for low, high in itertools.pairwise(ends))
+    return [pytree.tree_unflatten(part, signature.in_spec) for part in cut]

@@ -18,7 +18,7 @@ from rewrite.errors import CheckError, UsageError
 from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context
 from rewrite.program import Program
-from rewrite.quantization.batches import Inputs, check_batch, halves, split
+from rewrite.quantization.batches import Inputs, check_batch, pieces, split
 from rewrite.quantization.cache import CalibrationCache, Progress
 from rewrite.quantization.markers import OBSERVE
 from rewrite.quantization.owners import find_owners
@@ -26,8 +26,10 @@ from rewrite.quantization.padding import Mask, Padding
 from rewrite.quantization.spec import QuantSpec
 from rewrite.quantization.trial import Ranges, Trial
 
-_BATCHES_TRIED = 8
-"""On how many batches candidate ranges are compared, where there is a choice."""
+_PARTS_TRIED = 8
+"""On how many parts of the data candidate ranges are compared, where there is a choice."""
+_PARTS_OF_A_BATCH = 4
+"""A quarter says as much as the whole, and holds less memory while results are kept."""
 
 
 @dataclass
@@ -206,29 +208,31 @@ class _Observation:
             return {group: e.bounds() for group, e in self.estimators.items()}
         candidates: dict[str, Ranges] = {g: e.candidates() for g, e in self.estimators.items()}
         if not self.progress.chosen:
-            costs = self._try(candidates)
-            self.progress.chosen = {g: min(c, key=lambda n: c[n]) for g, c in costs.items()}
+            self.progress.chosen = self._try(candidates)
             self._save()
         return {group: candidates[group][n] for group, n in self.progress.chosen.items()}
 
-    def _try(self, candidates: dict[str, Ranges]) -> dict[str, dict[str, float]]:
-        """Return what each range costs on a few batches, spread evenly over the data."""
+    def _try(self, candidates: dict[str, Ranges]) -> dict[str, str]:
+        """Return which range costs least on parts of a few batches, spread evenly over the data."""
         self.interpreter.forget()
         device = self.context.device
         trial = Trial(self.program, device, candidates, self.specs, self._where)
-        step = math.ceil(self.progress.batches / _BATCHES_TRIED)
+        step = math.ceil(self.progress.batches / _PARTS_TRIED)
         counted = [n for n in range(1, self.progress.batches + 1) if self._is_counted(n)]
-        wanted = set(counted[::step])
+        wanted = counted[::step]
+        each = math.ceil(_PARTS_TRIED / len(wanted))
         for number, inputs in self._numbered():
             if number in wanted:
-                # Twice as many tensors are held as by inference, so half as much of each.
-                for part in halves(self.program, inputs):
+                parts = pieces(self.program, inputs, _PARTS_OF_A_BATCH)
+                # Another quarter of each, in case that batches are ordered.
+                start = wanted.index(number) % len(parts)
+                for part in [*parts[start:], *parts[:start]][:each]:
                     self.kept = self._kept(part)
                     trial.run_inputs(*part)
-                self.context.progress("compare ranges", number, max(wanted))
-            if number == max(wanted):
+                self.context.progress("compare ranges", number, wanted[-1])
+            if number == wanted[-1] or trial.decided:
                 break
-        return trial.costs
+        return trial.chosen
 
     def _is_counted(self, number: int) -> bool:
         return str(number) not in self.progress.left_out

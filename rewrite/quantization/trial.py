@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from rewrite.device import DeviceInterpreter
 from rewrite.program import Program
 from rewrite.quantization.markers import DEQUANTIZE, OBSERVE, QUANTIZE
+from rewrite.quantization.race import Race
 from rewrite.quantization.spec import QuantSpec
 from rewrite.schema import argument
 
@@ -27,6 +28,7 @@ class Trial(DeviceInterpreter):
 
     For every call that reads a marked tensor x, its output y is computed again with Q(x) in place
     of x; a candidate costs ‖y' - y‖²/‖y‖², summed over the readers. One output is held at a time.
+    Every run is one part of the data in a race for each group.
     """
 
     def __init__(
@@ -41,7 +43,27 @@ class Trial(DeviceInterpreter):
         self._candidates = candidates
         self._specs = specs
         self._where = where
-        self.costs = {group: dict.fromkeys(ranges, 0.0) for group, ranges in candidates.items()}
+        self._costs: dict[str, dict[str, float]] = {}
+        self._races = {group: Race(_unlike(ranges)) for group, ranges in candidates.items()}
+
+    @property
+    def decided(self) -> bool:
+        """Whether no race is open."""
+        return not any(race.running for race in self._races.values())
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The candidate of each group that costs least so far."""
+        return {group: race.best for group, race in self._races.items()}
+
+    def run_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Evaluate one part of the data, and let what costs too much drop out."""
+        self._costs = {g: dict.fromkeys(r.running, 0.0) for g, r in self._races.items()}
+        outputs = super().run_inputs(args, kwargs)
+        for group, race in self._races.items():
+            if race.running:
+                race.add(self._costs[group])
+        return outputs
 
     def evaluate(self, node: fx.Node, values: dict[fx.Node, Any], inputs: Iterator[Any]) -> Any:
         """Evaluate one node; where it reads marks, once more for each of their ranges."""
@@ -49,7 +71,7 @@ class Trial(DeviceInterpreter):
             return values[node.all_input_nodes[0]]
         result = super().evaluate(node, values, inputs)
         for mark in node.all_input_nodes:
-            if mark.target is OBSERVE and argument(mark, "group") in self._candidates:
+            if mark.target is OBSERVE and self._costs.get(argument(mark, "group")):
                 self._measure(node, mark, values, result)
         return result
 
@@ -57,30 +79,22 @@ class Trial(DeviceInterpreter):
         self, node: fx.Node, mark: fx.Node, values: dict[fx.Node, Any], result: Any
     ) -> None:
         group = argument(mark, "group")
-        sizes = [_squares(y, None, self._where(node, y)) or 1.0 for y in _floats(result)]
-        known: dict[tuple[float, float], float] = {}
-        for name, bounds in self._candidates[group].items():
-            if bounds not in known:
-                rounded = _quantized(values[mark], bounds, self._specs[group])
-                errors = self._errors(node, mark, rounded, values, result)
-                known[bounds] = sum(e / size for e, size in zip(errors, sizes, strict=True))
-            self.costs[group][name] += known[bounds]
+        exact = [(y, self._where(node, y)) for y in _floats(result)]
+        sizes = [_squares(y, None, there) or 1.0 for y, there in exact]
+        for name in self._costs[group]:
+            bounds = self._candidates[group][name]
+            rounded = _quantized(values[mark], bounds, self._specs[group])
+            given = {**{n: values[n] for n in node.all_input_nodes}, mark: rounded}
+            args, kwargs = map_arg((node.args, node.kwargs), given.__getitem__)
+            changed = _floats(self.call(node.target, args, kwargs))
+            for other, (y, there), size in zip(changed, exact, sizes, strict=True):
+                self._costs[group][name] += _squares(other, y, there) / size
 
-    def _errors(
-        self,
-        node: fx.Node,
-        mark: fx.Node,
-        rounded: torch.Tensor,
-        values: dict[fx.Node, Any],
-        result: Any,
-    ) -> list[float]:
-        """Return ‖y' - y‖² of each output when a mark's value is replaced."""
-        args, kwargs = map_arg(
-            (node.args, node.kwargs), lambda n: rounded if n is mark else values[n]
-        )
-        changed = _floats(self.call(node.target, args, kwargs))
-        pairs = zip(changed, _floats(result), strict=True)
-        return [_squares(other, exact, self._where(node, exact)) for other, exact in pairs]
+
+def _unlike(ranges: Ranges) -> list[str]:
+    """Return the names of ranges, the first one of those that are equal."""
+    first = {bounds: name for name, bounds in reversed(list(ranges.items()))}
+    return [name for name, bounds in ranges.items() if first[bounds] == name]
 
 
 def _quantized(values: torch.Tensor, bounds: tuple[float, float], spec: QuantSpec) -> torch.Tensor:
@@ -107,6 +121,16 @@ def _squares(values: torch.Tensor, exact: torch.Tensor | None, where: torch.Tens
             piece = piece - exact[start : start + rows]
         if where is not None:
             there = where[start : start + rows] if len(where) > 1 else where
-            piece = piece.masked_fill(~there, 0.0)
+            piece = _kept(piece, there)
         total += float(torch.linalg.vector_norm(piece)) ** 2
     return total
+
+
+def _kept(piece: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    """Return what has the norm of the values that count.
+
+    A mask over whole rows is laid over their norms, which are fewer than the values by far.
+    """
+    if there.shape[-1] == 1:
+        piece, there = torch.linalg.vector_norm(piece, dim=-1), there.squeeze(-1)
+    return piece.masked_fill(~there, 0.0)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.export import Dim
 
 from rewrite.pipeline import run_passes
+from rewrite.quantization import race, trial
 from rewrite.quantization.spec import QuantSpec
 from rewrite.quantization.trial import Trial
 
@@ -51,7 +52,12 @@ def test_outliers_that_nobody_reads_are_cut_and_others_are_kept():
     kept = calibrated(reader(1.0, 0.0), "auto", data)
     cut = calibrated(reader(0.0, 1.0), "auto", data)
     steps = [float(r.program.weight(f"qdq.{GROUP}.scale")) for r in (kept, cut)]
-    assert steps[0] > 1.5 * steps[1]
+    offered = Auto(QuantSpec("byte"))
+    for x in data:
+        offered.observe(x)
+    widths = [high - low for low, high in offered.candidates().values()]
+    assert steps == pytest.approx([max(widths) / 255, min(widths) / 255], rel=1e-6)
+    assert max(widths) > 1.4 * min(widths)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.1, 1.0)])
@@ -136,15 +142,47 @@ def test_a_calibrator_of_a_plugin_may_offer_ranges_too():
     assert set(result.ledger[-1]["measures"]["chosen"].values()) == {"wide"}
 
 
-def test_a_dynamic_batch_is_compared_in_halves(monkeypatch):
-    sizes = []
+def test_pieces_of_a_dynamic_batch_are_compared(monkeypatch):
+    """Three batches of 9, 3 and 8 rows in quarters of two rows or more, three of each."""
+    tried = []
     plain = Trial.run_inputs
     monkeypatch.setattr(
         Trial,
         "run_inputs",
-        lambda self, args, kwargs: sizes.append(len(args[0])) or plain(self, args, kwargs),
+        lambda self, args, kwargs: tried.append(args[0]) or plain(self, args, kwargs),
     )
-    data = [outliers(0)[:count] for count in (9, 3, 8)]
+    data = [outliers(number)[:count] for number, count in enumerate((9, 3, 8))]
     program = marked(reader(1.0, 1.0), data[0], dynamic={"input": {0: Dim("batch", min=1)}})
     run(program, Calibrate(method="auto"), context=context([(x,) for x in data]))
-    assert sizes == [4, 5, 3, 4, 4]
+    parts = [data[0][:2], data[0][2:4], data[0][4:6], data[1], data[2][4:6], data[2][6:]]
+    assert [len(x) for x in tried] == [2, 2, 2, 3, 2, 2, 2]
+    assert all(any(torch.equal(x, part) for x in tried) for part in parts)
+
+
+def test_a_race_that_is_decided_ends_the_comparison(monkeypatch):
+    """Rows without outliers that are clipped: the wide ranges lose by far on each part."""
+    tried = []
+    plain = Trial.run_inputs
+    monkeypatch.setattr(
+        Trial,
+        "run_inputs",
+        lambda self, args, kwargs: tried.append(1) or plain(self, args, kwargs),
+    )
+    data = [outliers(seed) for seed in range(8)]
+    model = reader(0.0, 1.0)
+    few = chosen(model, data)
+    assert 4 <= len(tried) < 8
+    monkeypatch.setattr(race, "_LEAST_PARTS", 9)
+    assert chosen(model, data) == few
+    assert len(tried) > 12 - 4
+
+
+def test_candidates_of_one_range_are_measured_once(monkeypatch):
+    calls = []
+    plain = trial._quantized
+    monkeypatch.setattr(
+        trial, "_quantized", lambda x, bounds, spec: calls.append(bounds) or plain(x, bounds, spec)
+    )
+    data = [torch.linspace(-1, 1, 64).reshape(8, 8)]
+    calibrated(reader(1.0, 1.0), "auto", data)
+    assert len(calls) == len(set(calls)) > 0

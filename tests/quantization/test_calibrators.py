@@ -242,14 +242,50 @@ def test_entropy_does_not_take_chance_for_shape(count, seed):
 
 
 def test_entropy_by_hand():
-    """Three bins in two levels: one degree of freedom is taken off."""
-    from rewrite_plugins.calibrators.entropy import _divergence, _quantize
+    """Three bins in two levels of two bins each: one degree of freedom is taken off."""
+    from rewrite_plugins.calibrators.entropy import _divergence, _Levels, _quantize
 
-    counts = np.array([4.0, 2.0, 0.0, 6.0])
-    assert _quantize(counts, 2).tolist() == [3.0, 3.0, 0.0, 6.0]
+    inside = np.array([4.0, 2.0, 0.0, 6.0])
+    starts = _Levels(2.0, 0.5).starts(np.array([1.5, 2.5, 3.5, 4.5]))
+    assert starts.tolist() == [0, 2]
+    assert _Levels(2.0, 0.0).starts(np.array([1.5, 2.5, 3.5, 4.5])).tolist() == [0, 1, 3]
+    assert _quantize(inside, starts).tolist() == [3.0, 3.0, 0.0, 6.0]
     p, q = np.array([4, 2, 6]) / 12, np.array([3, 3, 6]) / 12
     expected = float((p * np.log(p / q)).sum())
-    assert _divergence(100 * counts, 4, 2) == pytest.approx(expected - 1 / 2400, rel=1e-2)
+    counts = np.zeros(BINS)
+    counts[BINS // 2 + 1 : BINS // 2 + 5] = 100 * inside
+    assert _divergence(counts, 5, _Levels(2.0, 0.5)) == pytest.approx(expected - 1 / 2400, rel=1e-2)
+
+
+def test_entropy_adds_what_is_clipped_to_the_outermost_bin():
+    from rewrite_plugins.calibrators.entropy import _divergence, _Levels
+
+    counts = np.zeros(BINS)
+    counts[BINS // 2 : BINS // 2 + 3] = [600.0, 200.0, 200.0]
+    p, q = np.array([600, 400]) / 1000, np.array([600, 200]) / 800
+    expected = float((p * np.log(p / q)).sum())
+    assert _divergence(counts, 2, _Levels(1.0, 0.0)) == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.305, 0.376), (0.5, 0.5)])
+def test_entropy_keeps_pixels_whose_levels_are_those_of_the_type(mean, std):
+    """256 sizes with a zero point: nothing collides, and so nothing is to be gained by clipping."""
+    generator = torch.Generator().manual_seed(0)
+    dark = torch.randint(0, 256, (20_000,), generator=generator).float() ** 2 / 255
+    pixels = (dark.round() / 255 - mean) / std
+    low, high = feed(Entropy(SPECS["byte"]), [pixels])
+    assert low == pytest.approx(float(pixels.min()), abs=1e-6)
+    assert high == pytest.approx(float(pixels.max()), abs=1e-6)
+
+
+def test_entropy_counts_the_levels_of_the_type():
+    """What is never below zero has 256 levels of a byte, 128 of a signed one: it clips less."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(100_000, generator=generator).relu() ** 2
+    (_, byte), (_, signed), (_, nibble) = (
+        feed(Entropy(SPECS[name]), [values]) for name in ("byte", "signed", "nibble")
+    )
+    assert nibble < signed < byte
 
 
 def test_auto_offers_what_the_others_give():
