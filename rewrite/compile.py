@@ -201,7 +201,7 @@ def _rewrite(
     description, identity = choose_calibration(
         request, description, result.captured, lambda name: find_model(host, name)
     )
-    description = fixed.calibrated(description)
+    description = result.description = fixed.calibrated(description)
     context = Context(
         target=target,
         calibration=description.calibration,

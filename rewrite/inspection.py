@@ -10,8 +10,7 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
-from rewrite.calibration_data import choose_calibration
-from rewrite.descriptors import Model, PassObserver
+from rewrite.descriptors import PassObserver
 from rewrite.equivalence import Inputs
 from rewrite.errors import UsageError
 from rewrite.interpret import NOT_HANDLED, Interpreter
@@ -102,20 +101,15 @@ def measure_model(request: Request, host: PluginHost, talk: Talk, *, batches: in
     Raises:
         RewriteError: with what, where and a hint.
     """
-    from rewrite.compile import check_batches, find_model, rewrite_model
+    from rewrite.compile import check_batches, rewrite_model
 
     last_plain = _LastPlain()
     result = rewrite_model(request, host, talk, [last_plain])
-    assert result.program is not None and result.captured is not None
+    assert result.program is not None and result.description is not None
     plain = last_plain.program or result.program
     if not is_quantized(result.program):
         return Measured(plain, result.program, Inspection(Loss(), []))
-
-    def find(name: str) -> Model:
-        return find_model(host, name)
-
-    description, _ = choose_calibration(request, find(request.model), result.captured, find)
-    inputs = check_batches(description, result.program, batches)
+    inputs = check_batches(result.description, result.program, batches)
     taker = next((type(p) for p in reversed(result.passes) if p.precisions), None)
     losses = inspect_losses(plain, result.program, inputs, talk.progress, taker)
     return Measured(plain, result.program, losses)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rewrite.artifact import Artifact
+    from rewrite.descriptors import Model as ModelDescription
     from rewrite.pass_spec import PassSpec
     from rewrite.passes import Pass
     from rewrite.pipeline import PassReport
@@ -76,6 +77,8 @@ class Result:
     target: str
     reports: list[PassReport] = field(default_factory=list)
     passes: list[Pass] = field(default_factory=list)
+    description: ModelDescription | None = None
+    """The model as it was run: with the calibration data and the sizes that were asked for."""
     captured: Program | None = None
     program: Program | None = None
     artifact: Artifact | None = None

@@ -12,8 +12,10 @@ from rewrite.cli.options import (
     json_option,
     make_host,
     make_request,
+    make_run,
     pass_options,
     plugin_options,
+    run_options,
     talk_options,
 )
 from rewrite.cli.output import show_json
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 @click.command("explain", short_help="Say why passes did not fire, at which line of yours.")
 @click.argument("model", metavar="MODEL")
 @pass_options
+@run_options
 @plugin_options
 @json_option
 @talk_options
@@ -49,6 +52,7 @@ def explain(model: str, **given: Any) -> None:
             preset=given["preset"],
             target=given["target"],
             checks="off",
+            **make_run(given),
         )
         host = make_host(given["plugin_files"], given["block"])
         result = rewrite_model(request, host, talk)

@@ -13,8 +13,10 @@ from rewrite.cli.options import (
     json_option,
     make_host,
     make_request,
+    make_run,
     pass_options,
     plugin_options,
+    run_options,
     talk_options,
 )
 from rewrite.cli.output import show_json, show_table
@@ -41,6 +43,7 @@ _SHOWN = 20
 )
 @click.option("--all", "show_all", is_flag=True, help=f"Show every layer, not the {_SHOWN} worst.")
 @pass_options
+@run_options
 @plugin_options
 @json_option
 @talk_options
@@ -70,7 +73,12 @@ def _request(subject: str, given: dict[str, Any]) -> Request:
             raise UsageError("--against names the model of a file", hint="rewrite inspect OUT.onnx")
         preset = given["preset"] if given["passes"] is not None else given["preset"] or "int8"
         return make_request(
-            subject, passes=given["passes"], preset=preset, target=given["target"], checks="off"
+            subject,
+            passes=given["passes"],
+            preset=preset,
+            target=given["target"],
+            checks="off",
+            **make_run(given),
         )
     if not given["against"]:
         raise UsageError("which model was the file made from?", hint="--against MODEL")
@@ -89,8 +97,8 @@ def _request(subject: str, given: dict[str, Any]) -> Request:
         passes=None,
         preset=None,
         target=given["target"] or made["target"],
-        seed=made["seed"],
         checks="off",
+        **{"seed": made["seed"], **make_run(given)},
     )
     passes = tuple(PassSpec(entry["pass"], dict(entry["options"])) for entry in made["ledger"])
     return replace(request, passes=passes)

@@ -119,6 +119,40 @@ def make_calibration(given: dict[str, Any]) -> dict[str, Any]:
     return {"calibration": data, "calibration_cache": Path(cache) if cache else None}
 
 
+def run_options(command: F) -> F:
+    """Add --seed, --device and the options of calibration: whatever decides what passes do."""
+    command = calibration_options(command)
+    command = click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        default="cpu",
+        help="Where calibration runs.",
+    )(command)
+    return click.option("--seed", type=int, help="Seed of everything random.  [default: 0]")(
+        command
+    )
+
+
+def make_run(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request that `run_options` say, without a seed that was not given.
+
+    Raises:
+        UsageError: for data that are not there, or a cache that cannot be written.
+    """
+    fields = {"device": given["device"], **make_calibration(given)}
+    if given["seed"] is not None:
+        fields["seed"] = given["seed"]
+    if fields["calibration_cache"] is not None:
+        from rewrite.destination import check_writable
+
+        check_writable(fields["calibration_cache"])
+    if fields["calibration"] is not None:
+        from rewrite.calibration_data import check_path
+
+        check_path(fields["calibration"].path)
+    return fields
+
+
 def make_host(plugin_files: tuple[str, ...], block: tuple[str, ...]) -> PluginHost:
     """Load the plugins."""
     from rewrite.plugin_host import PluginHost

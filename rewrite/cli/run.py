@@ -11,13 +11,13 @@ import click
 from rewrite.cli.budget import read_budget, within_budget
 from rewrite.cli.console import working
 from rewrite.cli.options import (
-    calibration_options,
     json_option,
-    make_calibration,
     make_host,
     make_request,
+    make_run,
     pass_options,
     plugin_options,
+    run_options,
     size_options,
     talk_options,
 )
@@ -53,18 +53,14 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 @click.option("--recipe", metavar="FILE", help="Read passes, target, opset and seed from a file.")
 @click.option("--write-recipe", metavar="FILE", help="Write the recipe that reproduces this run.")
 @click.option("--opset", type=int, help="ONNX opset.  [default: the target's]")
-@click.option("--seed", type=int, help="Seed of everything random.  [default: 0]")
 @click.option(
     "--threads",
     type=click.IntRange(0),
     default=0,
     help="Threads of torch and the runtimes; 0 is their own choice.",
 )
-@click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where calibration runs."
-)
 @size_options
-@calibration_options
+@run_options
 @click.option(
     "--checks",
     type=click.Choice(["strict", "report", "off"]),
@@ -116,7 +112,6 @@ def _run(
         check_writable(recipe)
     request = _request(model, given, output)
     check_output(request)
-    _check_calibration(request)
     from rewrite.compile import compile_model
 
     host = make_host(given["plugin_files"], given["block"])
@@ -144,7 +139,8 @@ def _output(model: str, given: dict[str, Any]) -> Path | None:
 
 def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
     recipe = _recipe(given)
-    target, opset, seed = given["target"], given["opset"], given["seed"]
+    target, opset = given["target"], given["opset"]
+    seed = {} if recipe is None or recipe.seed is None else {"seed": recipe.seed}
     passes = given["passes"]
     request = make_request(
         model,
@@ -153,9 +149,7 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
         target=target if target is not None or recipe is None else recipe.target,
         output=output,
         opset=opset if opset is not None or recipe is None else recipe.opset,
-        seed=next((s for s in (seed, recipe and recipe.seed) if s is not None), 0),
-        device=given["device"],
-        **make_calibration(given),
+        **{**seed, **make_run(given)},
         fix={**(recipe.fix if recipe else {}), **given["fix"]},
         static=given["static"],
         threads=given["threads"],
@@ -167,16 +161,6 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
     if recipe is None:
         return request
     return replace(request, passes=recipe.passes)
-
-
-def _check_calibration(request: Request) -> None:
-    """Find out before any work whether calibration data are there and the cache can be written."""
-    if request.calibration_cache is not None:
-        check_writable(request.calibration_cache)
-    if request.calibration is not None:
-        from rewrite.calibration_data import check_path
-
-        check_path(request.calibration.path)
 
 
 def _recipe(given: dict[str, Any]) -> Recipe | None:

@@ -11,8 +11,10 @@ from rewrite.cli.options import (
     json_option,
     make_host,
     make_request,
+    make_run,
     pass_options,
     plugin_options,
+    run_options,
     talk_options,
 )
 from rewrite.cli.output import show_json
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @click.command("show", short_help="Print a model's program, or what passes change in it.")
 @click.argument("model", metavar="MODEL")
 @pass_options
+@run_options
 @click.option("--diff", is_flag=True, help="Print what the passes change instead.")
 @plugin_options
 @json_option
@@ -42,6 +45,7 @@ def show(model: str, diff: bool, **given: Any) -> None:
             passes=given["passes"] if chosen else "",
             preset=given["preset"],
             target=given["target"],
+            **make_run(given),
         )
         host = make_host(given["plugin_files"], given["block"])
         result = rewrite_model(request, host, talk)

@@ -23,6 +23,44 @@ def test_data_from_a_file_are_used_and_compared_on(tiny, tmp_path):
     assert float(scale) == pytest.approx(40 / 255)
 
 
+@pytest.mark.parametrize("command", ["show", "explain", "inspect"])
+def test_other_commands_take_the_same_data(command, tiny, tmp_path):
+    """As many batches as the file has, not as many as the model has."""
+    data, cache = tmp_path / "data.npz", tmp_path / "cache"
+    np.savez(data, x=np.full((5, 1, 8, 8), 40, np.float32))
+    options = ("--calibration", data, "--calibration-cache", cache, "--seed", "1")
+    done = call(command, tiny, *INT8, *options, "--json", "-q")
+    assert done.code == 0, done.err
+    assert cache.is_file()
+    if command == "show":
+        (measures,) = [p["measures"] for p in done.json["passes"] if p["name"] == "calibrate"]
+        assert measures["batches"] == 3
+
+
+@pytest.mark.parametrize("command", ["show", "explain", "inspect"])
+def test_other_commands_tell_what_is_missing_before_they_begin(command, tiny):
+    done = call(command, tiny, *INT8, "--calibration", "no.npz")
+    assert done.code == 2
+    assert done.error[0] == "error: there are no calibration data 'no.npz'"
+    assert "capture" not in done.err
+
+
+def test_inspection_measures_on_the_data_given(tiny, tmp_path):
+    data = tmp_path / "data.npz"
+    np.savez(data, x=np.full((5, 1, 8, 8), 40, np.float32))
+    plain, given = (
+        call("inspect", tiny, *INT8, *options, "--json", "-q").json["output_db"]
+        for options in ((), ("--calibration", data))
+    )
+    assert plain != pytest.approx(given, abs=0.5)
+
+
+def test_a_budget_of_size_goes_with_fixed_sizes(tiny):
+    done = call(tiny, *INT8, "--fix", "batch=3", "--budget", "0.9x", "--dry-run", "--json", "-q")
+    assert done.code == 0, done.err
+    assert done.json["budget"]["changes"]
+
+
 def test_a_cache_is_written_and_used(tiny, tmp_path):
     cache = tmp_path / "cache"
     command = (tiny, *INT8, "--calibration-cache", cache, "-q")
