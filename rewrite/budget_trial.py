@@ -34,7 +34,7 @@ class Trials:
         takers = [index for index, p in enumerate(passes) if p.precisions]
         if not takers:
             raise UsageError(
-                "a budget needs a pass that takes overrides",
+                "none of the passes takes overrides, so there is nothing to choose",
                 hint="--preset int8 or int4-weights, or one of their passes that quantize",
             )
         self.takers = [passes[index].name for index in takers]

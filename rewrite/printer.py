@@ -31,7 +31,7 @@ _DTYPES = {
 
 def print_program(program: Program, *, stable: bool = False) -> str:
     """Render one line per call: `%n = op(arguments)  # dtype[shape]`."""
-    symbols = _symbol_names(program)
+    symbols = symbol_names(program)
     names = _Names(stable)
     header = ", ".join(
         f"%{_input_name(program, i)}: {_type(n, symbols)}" for i, n in enumerate(program.inputs())
@@ -147,23 +147,23 @@ def _type(node: fx.Node, symbols: dict[str, str]) -> str:
 
 def _describe(val: Any, symbols: dict[str, str]) -> str:
     if isinstance(val, torch.Tensor):
-        sizes = ", ".join(_symbolic(s, symbols) for s in val.shape)
+        sizes = ", ".join(symbolic(s, symbols) for s in val.shape)
         return f"{_DTYPES.get(val.dtype, str(val.dtype))}[{sizes}]"
     if isinstance(val, (tuple, list)):
         return f"({', '.join(_describe(v, symbols) for v in val)})"
     if val is None:
         return "none"
-    return _symbolic(val, symbols)
+    return symbolic(val, symbols)
 
 
-def _symbolic(size: Any, symbols: dict[str, str]) -> str:
+def symbolic(size: Any, symbols: dict[str, str]) -> str:
     text = str(size)
     for symbol in sorted(symbols, key=len, reverse=True):
         text = text.replace(symbol, symbols[symbol])
     return text
 
 
-def _symbol_names(program: Program) -> dict[str, str]:
+def symbol_names(program: Program) -> dict[str, str]:
     """Map the shape environment's symbols to the user's dimension names."""
     symbols: dict[str, str] = {}
     for name, node in zip(program.signature.input_names, program.inputs(), strict=True):

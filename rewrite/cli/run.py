@@ -10,6 +10,7 @@ import click
 
 from rewrite.cli.budget import read_budget, within_budget
 from rewrite.cli.console import working
+from rewrite.cli.measure import choose_fastest
 from rewrite.cli.options import (
     json_option,
     make_host,
@@ -28,6 +29,7 @@ from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
     from rewrite.budget import Assignment
+    from rewrite.measure import Choice
     from rewrite.recipe import Recipe
     from rewrite.request import Request, Result
     from rewrite.talk import Talk
@@ -79,6 +81,11 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     metavar="DB|SIZE",
     help="Choose each layer's precision: 35dB of the outputs, 12MB or 0.3x of weights, 35dB,12MB.",
 )
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Time layers as int8 and as float on this machine, and keep what is faster.",
+)
 @click.option("--evaluate/--no-evaluate", default=True, help="Run the model's evaluate().")
 @click.option("--latency", is_flag=True, help="Time the file beside a float file of the model.")
 @click.option("--dry-run", is_flag=True, help="Run and check the passes; lower and write nothing.")
@@ -92,17 +99,18 @@ def run(model: str, **given: Any) -> None:
     --recipe, the preset `float` runs: everything that is exact.
     """
     with working(quiet=given["quiet"], verbose=given["verbose"]) as talk:
-        result, recipe, assignment = _run(model, given, talk)
+        result, recipe, found = _run(model, given, talk)
     if given["as_json"]:
-        budget = None if assignment is None else assignment.as_json()
-        show_json({**result.as_json(), "budget": budget})
+        told = {name: each.as_json() for name, each in found.items()}
+        show_json({**result.as_json(), "measure": None, "budget": None, **told})
     else:
         show_summary(result, recipe)
 
 
 def _run(
     model: str, given: dict[str, Any], talk: Talk
-) -> tuple[Result, Path | None, Assignment | None]:
+) -> tuple[Result, Path | None, dict[str, Assignment | Choice]]:
+    """Return what was compiled, its recipe, and what --measure and --budget found."""
     output = _output(model, given)
     wanted = given["write_recipe"]
     recipe = Path(wanted) if wanted and not given["dry_run"] else None
@@ -115,14 +123,17 @@ def _run(
     from rewrite.compile import compile_model
 
     host = make_host(given["plugin_files"], given["block"])
-    assignment = None
+    found: dict[str, Assignment | Choice] = {}
+    if given["measure"]:
+        found["measure"] = choose_fastest(request, host, talk)
+        request = found["measure"].request
     if given["budget"] is not None:
-        assignment = within_budget(request, host, talk, given["budget"])
-        request = assignment.request
+        found["budget"] = within_budget(request, host, talk, given["budget"])
+        request = found["budget"].request
     result = compile_model(request, host, talk)
     if recipe is not None:
         _write_recipe(recipe, result, given)
-    return result, recipe, assignment
+    return result, recipe, found
 
 
 def _output(model: str, given: dict[str, Any]) -> Path | None:

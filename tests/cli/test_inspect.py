@@ -88,7 +88,7 @@ def test_a_budget_is_shown_and_met(tiny, tmp_path):
 def test_a_budget_needs_something_to_change(tiny):
     called = call(tiny, "--preset", "float", "--budget", "30", "--dry-run")
     assert called.code == 2
-    assert called.error[0] == "error: a budget needs a pass that takes overrides"
+    assert called.error[0].startswith("error: none of the passes takes overrides")
 
 
 def test_a_size_is_met_and_told(tiny):
