@@ -93,7 +93,7 @@ def test_what_it_says_of_all_three(name):
     assert (activation.dtype, activation.symmetric) == ("uint8", False)
     assert (weight.dtype, weight.qmin, weight.qmax, weight.per_channel) == ("int8", -127, 127, True)
     assert (operand.dtype, operand.symmetric) == ("int8", True)
-    assert (probability.dtype, round(1 / (probability.scale or 1))) == ("uint8", 255)
+    assert (probability.dtype, probability.symmetric, probability.scale) == ("uint8", False, None)
     assert found.producers == {"softmax": "probability"}
     assert found.ops["conv"].output and not found.ops["linear"].output
     assert {found.ops[k].mode for k in ("add", "concat", "average-pool")} == {"join"}

@@ -256,9 +256,36 @@ def test_layers_that_share_weight_and_bias_have_a_bias_each():
     assert "weight_int8_1" not in text
 
 
-def test_the_softmax_has_the_targets_own_scale():
+@pytest.mark.parametrize(
+    ("name", "method", "zero_point"),
+    [
+        ("portable", "min-max", 0),
+        ("portable", "mse", 0),
+        ("openvino", "percentile", 0),
+        ("ort-arm64", "min-max", -128),
+    ],
+)
+def test_probabilities_are_calibrated_from_zero(name, method, zero_point):
+    model = Call(lambda m, x, y: x.softmax(-1) @ y)
+    x, y = randn(2, 3, 100), randn(2, 100, 3)
+    settings = context([(x, y)], name)
+    program = run(
+        captured(model, x, y), InsertQuantizers(), Calibrate(method=method), context=settings
+    )
+    scale, found = scale_of(program, "softmax_probability")
+    assert found == zero_point
+    largest = float(x.softmax(-1).max())
+    assert largest < 0.5
+    if method == "min-max":
+        assert scale == pytest.approx(largest / 255, rel=1e-6)
+    else:
+        assert scale <= largest / 255 * (1 + 1e-6)
+
+
+def test_the_softmax_of_qnn_has_a_fixed_scale_and_one_quantizer():
     model = Call(lambda m, x, y: x.softmax(-1) @ y)
     inputs = (randn(2, 3, 4), randn(2, 4, 3))
-    program = run(marked(model, *inputs), Calibrate(), context=context([inputs]))
-    name = next(n for n, _ in program.used_weights() if "probability.scale" in n)
-    assert float(program.weight(name)) == float(np.float32(1 / 255))
+    settings = context([inputs], "qnn")
+    program = run(captured(model, *inputs), InsertQuantizers(), Calibrate(), context=settings)
+    scales = [n for n, _ in program.used_weights() if "softmax" in n and n.endswith(".scale")]
+    assert [float(program.weight(n)) for n in scales] == [float(np.float32(1 / 255))]

@@ -113,6 +113,15 @@ def test_a_constant(value, make):
         assert max(abs(low - value), abs(high - value)) <= 2 * 4 * abs(value) / BINS
 
 
+@pytest.mark.parametrize("make", METHODS)
+@pytest.mark.parametrize("spec", [QuantSpec("byte"), QuantSpec("signed", "int8", -128, 127)])
+def test_values_that_are_never_negative_have_the_lowest_integer_for_zero(make, spec):
+    scores = torch.randn(4, 8, 197, 197, generator=torch.Generator().manual_seed(0))
+    low, high = feed(make(), (2 * scores).softmax(-1))
+    zero_point = spec.parameters(torch.tensor(low), torch.tensor(high))[1]
+    assert int(zero_point) == spec.qmin
+
+
 def test_all_negative_and_all_positive():
     positive = torch.rand(1000, generator=torch.Generator().manual_seed(0)) + 1
     low, high = feed(Percentile(99.0), [positive])
