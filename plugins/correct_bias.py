@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,12 @@ from rewrite import (
     arguments,
     option,
 )
-from rewrite.capture import split_inputs
-from rewrite.interpret import NOT_HANDLED, Interpreter
+from rewrite.device import DeviceInterpreter
+from rewrite.interpret import NOT_HANDLED
+from rewrite.quantization.batches import Inputs, check_batch, split
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import OBSERVE, dequantize, quantize
+from rewrite.quantization.padding import Mask, find_padding
 from rewrite.quantization.weights import channel_axis, weight_parameters
 from rewrite.target import Target
 
@@ -42,49 +45,105 @@ class CorrectBias(Pass):
     requires = ("insert-quantizers",)
     before = ("calibrate",)
 
-    batches: int | None = option(None, help="Use at most this many calibration batches.", low=1)
+    batches: int | None = option(
+        4, help="Use at most this many calibration batches: a mean needs fewer than a range.", low=1
+    )
 
     def run(self, program: Program, context: Context) -> Outcome:
         """Measure the mean error of every marked layer, then change the biases."""
-        if context.target is None or context.calibration is None:
-            raise UsageError(
-                "correct-bias needs calibration data", hint="define calibration() in the model file"
-            )
+        if context.target is None:
+            raise UsageError("correct-bias needs a target", hint="--target portable")
         layers, rejected = _layers(program, context.target)
         if not layers:
             return Outcome(0, rejected, ["no layer's weight is marked"])
-
-        def intercept(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if node in layers:
-                layers[node].take(node, args, kwargs)
-            return args[0] if node.target is OBSERVE else NOT_HANDLED
-
-        interpreter = Interpreter(program, intercept)
-        for done, batch in enumerate(itertools.islice(context.calibration(), self.batches), 1):
-            interpreter.run_inputs(*split_inputs(batch))
-            context.progress("correct biases", done, self.batches)
+        means = _Means(program, context, layers)
+        notes = means.run(self.batches)
+        if not means.batches:
+            return Outcome(0, rejected, [*notes, "no batch was left to take means of"])
         emit = Emitter(program)
-        largest = max(_correct(node, found, emit) for node, found in layers.items())
-        return Outcome(len(layers), rejected, measures={"largest_correction": largest})
+        corrections = [_correct(node, found, emit) for node, found in layers.items()]
+        return Outcome(
+            len(layers), rejected, notes, measures={"largest_correction": max(corrections)}
+        )
 
 
 @dataclass
 class _Layer:
     """One layer: the error of its weight, and the mean error of its result so far."""
 
+    mark: fx.Node
+    """Its input, where padding is told."""
     weight_error: torch.Tensor
     total: torch.Tensor | float = 0.0
     count: int = 0
 
-    def take(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        bound = dict(zip(arguments(node), args, strict=False)) | kwargs
-        bound |= {"weight": self.weight_error.to(bound["weight"]), "bias": None}
+    def add(self, total: torch.Tensor, count: int) -> None:
+        self.total, self.count = self.total + total, self.count + count
+
+
+class _Means:
+    """One run over the data that adds up what the layers' results are off by."""
+
+    def __init__(
+        self, program: Program, context: Context, layers: Mapping[fx.Node, _Layer]
+    ) -> None:
+        self.program, self.context, self.layers = program, context, layers
+        self.padding, _ = find_padding(program)
+        self.kept: dict[Mask, torch.Tensor] = {}
+        self.found: dict[fx.Node, tuple[torch.Tensor, int]] = {}
+        self.batches = 0
+        self.interpreter = DeviceInterpreter(program, context.device, self._intercept)
+
+    def run(self, limit: int | None) -> list[str]:
+        """Take the batches in; return notes about those that were left out."""
+        source, notes = self.context.calibration, []
+        data = map(split, source()) if source else [self.program.example]
+        for number, inputs in enumerate(itertools.islice(data, limit), start=1):
+            check_batch(self.program, *inputs, f"calibration batch {number}")
+            self.kept, self.found = self._kept(inputs), {}
+            self.interpreter.run_inputs(*inputs)
+            if all(total.isfinite().all() for total, _ in self.found.values()):
+                for node, found in self.found.items():
+                    self.layers[node].add(*found)
+                self.batches += 1
+            else:  # `calibrate` says what is wrong with it
+                notes.append(f"calibration batch {number} is not finite and has no say in biases")
+            self.context.progress("correct biases", number, limit if source else None)
+        return notes
+
+    def _intercept(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if node in self.layers:
+            bound = dict(zip(arguments(node), args, strict=False)) | kwargs
+            self.found[node] = self._mean_error(node, bound)
+        return args[0] if node.target is OBSERVE else NOT_HANDLED
+
+    def _mean_error(self, node: fx.Node, bound: dict[str, Any]) -> tuple[torch.Tensor, int]:
+        """Return the sum of a layer's errors per channel and of how many.
+
+        A layer is linear, so that its mean error is the error of its mean input.
+        """
+        layer, x = self.layers[node], bound["input"]
+        weight = layer.weight_error.to(bound["weight"])
+        if kind(node) == "linear":
+            if self.padding is not None:
+                x = self.padding.select(layer.mark, x, self.kept)
+            x = x.reshape(-1, x.shape[-1])
+        batched = x.dim() == weight.dim()
+        samples = x.shape[0] if batched else 1
+        if batched and samples:
+            x = x.mean(0, keepdim=True)
         target: Any = node.target
-        error = target(**bound)
-        channels = -1 if kind(node) == "linear" else error.dim() - bound["weight"].dim() + 1
+        error = target(**{**bound, "input": x, "weight": weight, "bias": None})
+        channels = 1 if batched else 0
         per_channel = error.double().movedim(channels, -1).reshape(-1, error.shape[channels])
-        self.total = self.total + per_channel.sum(0).cpu()
-        self.count += per_channel.shape[0]
+        return samples * per_channel.sum(0).cpu(), samples * per_channel.shape[0]
+
+    def _kept(self, inputs: Inputs) -> dict[Mask, torch.Tensor]:
+        if self.padding is None:
+            return {}
+        signature = self.program.signature
+        named = zip(signature.input_names, signature.flatten_inputs(*inputs), strict=True)
+        return self.padding.kept(dict(named))
 
 
 def _layers(program: Program, target: Target) -> tuple[dict[fx.Node, _Layer], list[Rejection]]:
@@ -99,7 +158,7 @@ def _layers(program: Program, target: Target) -> tuple[dict[fx.Node, _Layer], li
         if bias is not None and not is_weight(bias):
             rejected.append(Rejection.of("correct-bias", node, "its bias is computed at run time"))
             continue
-        layers[node] = _Layer(_weight_error(program, mark, target))
+        layers[node] = _Layer(arguments(node)["input"], _weight_error(program, mark, target))
     return layers, rejected
 
 

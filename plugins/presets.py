@@ -16,6 +16,7 @@ INT8 = Preset(
         "remove-dead-code",
         "expand-attention",
         "insert-quantizers",
+        "correct-bias",
         "calibrate",
     ),
     summary="8-bit weights and activations where the target has kernels for them.",

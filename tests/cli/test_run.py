@@ -38,7 +38,11 @@ def test_json_has_the_documented_keys(int8):
 def test_json_tells_what_happened(int8):
     value = int8.called.json
     assert value["target"] == "portable"
-    assert [p["name"] for p in value["passes"]][-2:] == ["insert-quantizers", "calibrate"]
+    assert [p["name"] for p in value["passes"]][-3:] == [
+        "insert-quantizers",
+        "correct-bias",
+        "calibrate",
+    ]
     assert value["artifact"]["path"] == str(int8.file)
     assert value["artifact"]["bytes"] == int8.file.stat().st_size
     assert value["artifact"]["ops"]["QuantizeLinear"] == 3
@@ -105,7 +109,7 @@ def test_a_recipe_spells_every_option_out(int8):
 def test_options_on_the_command_line_win_over_the_recipe(int8, tiny):
     called = call(tiny, "--recipe", int8.recipe, "--target", "ort-x64", "--dry-run", "--json", "-q")
     assert called.json["target"] == "ort-x64"
-    assert len(called.json["passes"]) == 5
+    assert len(called.json["passes"]) == 6
 
 
 def test_a_recipe_stands_alone(int8, tiny):

@@ -5,10 +5,13 @@ import torch
 from rewrite_plugins.calibrate import Calibrate
 from rewrite_plugins.correct_bias import CorrectBias
 from rewrite_plugins.insert_quantizers import InsertQuantizers
+from rewrite_plugins.presets import INT8
 from torch import nn
 
-from rewrite import UsageError
+from rewrite import Context, UsageError, capture
 from rewrite.equivalence import difference
+from rewrite.pipeline import run_passes
+from rewrite.plugin_host import PluginHost
 
 from .models import Call, captured, context, randn, run
 
@@ -82,11 +85,79 @@ def test_a_bias_that_is_computed_is_told():
     assert [r.reason for r in outcome.rejected] == ["its bias is computed at run time"]
 
 
-def test_it_needs_data():
+def test_it_needs_a_target():
+    with pytest.raises(UsageError, match="correct-bias needs a target"):
+        CorrectBias().run(captured(nn.Linear(6, 5), ROWS), Context())
+
+
+@pytest.mark.parametrize("model", [nn.Linear(6, 5), nn.ReLU()])
+def test_nothing_is_done_where_no_weight_is_marked(model):
+    program = captured(nn.Sequential(model), ROWS)
+    before = program.text()
+    outcome = CorrectBias().run(program, context([(ROWS,)]))
+    assert (outcome.rewrites, outcome.notes) == (0, ["no layer's weight is marked"])
+    assert program.text() == before
+
+
+def test_the_preset_compiles_what_has_no_layer():
+    passes = [PluginHost().find_pass(name)() for name in INT8.passes]
+    report = run_passes(captured(nn.ReLU(), ROWS), passes, context([(ROWS,)]))
+    notes = {r.pass_.name: r.outcome.notes for r in report.reports}
+    assert notes["correct-bias"] == ["no layer's weight is marked"]
+
+
+def test_without_data_the_example_is_taken():
     marked = run(
         captured(nn.Sequential(nn.Linear(6, 5)), ROWS), InsertQuantizers(), context=context()
     )
-    nothing = context()
+    nothing, given = context(), context([(ROWS,)])
     nothing.calibration = None
-    with pytest.raises(UsageError, match="correct-bias needs calibration data"):
-        CorrectBias().run(marked, nothing)
+    one, other = (run(marked, CorrectBias(), context=c) for c in (nothing, given))
+    assert torch.equal(one.weight("0.bias_1"), other.weight("0.bias_1"))
+
+
+def test_a_batch_that_is_not_finite_has_no_say():
+    broken = ROWS.clone()
+    broken[3, 2] = float("nan")
+    marked = run(
+        captured(nn.Sequential(nn.Linear(6, 5)), ROWS), InsertQuantizers(), context=context()
+    )
+    given, both = context([(ROWS,)]), context([(broken,), (ROWS,)])
+    one = run(marked, CorrectBias(), context=given)
+    twin = marked.clone()
+    outcome = CorrectBias().run(twin, both)
+    assert outcome.notes == ["calibration batch 1 is not finite and has no say in biases"]
+    assert torch.equal(one.weight("0.bias_1"), twin.weight("0.bias_1"))
+
+
+def test_nothing_changes_where_no_batch_is_finite():
+    marked = run(
+        captured(nn.Sequential(nn.Linear(6, 5)), ROWS), InsertQuantizers(), context=context()
+    )
+    outcome = CorrectBias().run(marked, context([(ROWS * float("inf"),)]))
+    assert outcome.rewrites == 0
+    assert outcome.notes[-1] == "no batch was left to take means of"
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 5)
+
+    def forward(self, x, attention_mask):
+        return self.layer(x) * attention_mask[..., None]
+
+
+def test_padding_does_not_count():
+    x, mask = randn(4, 7, 6), torch.ones(4, 7, dtype=torch.int64)
+    mask[:, 4:] = 0
+    other = torch.where(mask[..., None].bool(), x, 50.0)
+    dims = {0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("tokens", max=64)}
+    program = capture(Masked().eval(), (x, mask), {"x": dims, "attention_mask": dims})
+    marked = run(program, InsertQuantizers(bits="w3a16"), context=context())
+    biases = [
+        run(marked, CorrectBias(), context=context([(batch, mask)])).weight("layer.bias_1")
+        for batch in (x, other)
+    ]
+    assert torch.equal(*biases)
+    assert not torch.equal(biases[0], marked.weight("layer.bias"))
