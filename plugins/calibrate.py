@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rewrite_plugins.calibrators.min_max import MinMax
+
 from rewrite import Calibrator, Context, Outcome, Pass, Program, UsageError, option
 from rewrite.errors import unknown
 from rewrite.options import option_values
@@ -68,13 +70,17 @@ class Calibrate(Pass):
         return outcome
 
     def _maker(self, calibrator: type[Calibrator]) -> Callable[[QuantSpec], Calibrator]:
-        """Return a function that gives a calibrator those of the options that it takes."""
-        taken = inspect.signature(calibrator).parameters
+        """Return a function that gives a calibrator those of the options that it takes.
+
+        Where the target wants nothing clipped, the method has no say.
+        """
         options = {name.replace("-", "_"): v for name, v in option_values(self).items()}
 
         def make(spec: QuantSpec) -> Calibrator:
+            chosen = calibrator if spec.clips else MinMax
+            taken = inspect.signature(chosen).parameters
             offered: dict[str, Any] = {**options, "spec": spec}
-            return calibrator(**{name: v for name, v in offered.items() if name in taken})
+            return chosen(**{name: v for name, v in offered.items() if name in taken})
 
         return make
 

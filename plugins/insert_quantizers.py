@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import fx
 
-from rewrite import Context, Emitter, Outcome, Pass, Program, UsageError, option
+from rewrite import Context, Emitter, Outcome, Pass, Program, Target, UsageError, option
 from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import OBSERVE
-from rewrite.quantization.placement import Plan, plan_quantizers
+from rewrite.quantization.placement import Plan, find_kernels, plan_quantizers
 from rewrite.quantization.precision import Override, Precision, precision_of, set_bits
+from rewrite.quantization.profit import unprofitable
+
+_ASKED = "left float on request"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class InsertQuantizers(Pass):
     override: tuple[str, ...] = option(
         (), help="PATTERN=BITS or PATTERN=float for some layers, by name or op:KIND; last one wins."
     )
+    profit: bool = option(
+        True, help="Leave float what the target's cost table says int8 does not make faster."
+    )
 
     def run(self, program: Program, context: Context) -> Outcome:
         """Insert one `observe` per quantized tensor."""
@@ -51,11 +58,27 @@ class InsertQuantizers(Pass):
         def wanted(node: fx.Node) -> Precision | None:
             return precision_of(node, default, overrides)
 
-        plan = plan_quantizers(program, context.target, lambda node: wanted(node) is None)
+        asked = {n: _ASKED for n in program.graph.nodes if wanted(n) is None}
+        left = self._unprofitable(program, context.target, asked, overrides)
+        plan = plan_quantizers(program, context.target, lambda n: asked.get(n) or left.get(n, ""))
         set_bits(plan, context.target, wanted, default)
         rewrites = _insert(program, plan)
         notes = [] if rewrites else [f"target '{context.target.name}' quantizes nothing here"]
         return Outcome(rewrites, plan.rejected, notes)
+
+    def _unprofitable(
+        self,
+        program: Program,
+        target: Target,
+        asked: Mapping[fx.Node, str],
+        overrides: Sequence[Override],
+    ) -> dict[fx.Node, str]:
+        """Return what stays float as int8 does not pay; not where bits are asked for."""
+        if not self.profit or self.bits:
+            return {}
+        kernels = find_kernels(program, target, lambda node: asked.get(node, ""))
+        free = [n for n in kernels if not any(each.fits(n) for each in overrides)]
+        return unprofitable(program, target, kernels, free)
 
 
 def _insert(program: Program, plan: Plan) -> int:

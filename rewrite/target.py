@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rewrite.quantization.costs import CostTable
 from rewrite.quantization.spec import QuantSpec
 
 MODES = ("always", "join", "share", "follow", "skip", "table")
-AVOIDABLE = ("size-moved-to-conv", "float-relu-behind-product", "product-read-twice")
+AVOIDABLE = (
+    "size-moved-to-conv",
+    "float-relu-behind-product",
+    "product-read-twice",
+    "float-weight-quantized",
+)
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 
 
@@ -68,6 +74,8 @@ class Target:
     they are read), or `compute`."""
     legalize: tuple[str, ...] = ()
     """Passes that bring the program into the layout the runtime's kernels want."""
+    costs: CostTable = field(default_factory=CostTable)
+    """What kernels cost in float and in int8; empty quantizes whatever has a kernel."""
     extends: str = ""
     """Name of the target whose tables lie under its own."""
     source: str = ""

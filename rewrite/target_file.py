@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewrite.errors import UsageError, unknown
+from rewrite.quantization.costs import CostTable
 from rewrite.quantization.spec import QuantSpec
 from rewrite.target import AVOIDABLE, MODES, OpRule, Target
 
@@ -40,6 +41,7 @@ KEYS = {
     "spec",
     "op",
     "producer",
+    "cost",
 }
 RULE_KEYS = ("inputs", "output", "mode", "least-channels")
 BIASES = ("int32", "int8", "float32")
@@ -220,6 +222,7 @@ class _Reader:
             prepare=tuple(data.get("prepare", ())),
             float16=data.get("float16", "storage"),
             legalize=tuple(data.get("legalize", ())),
+            costs=CostTable.from_data(data.get("cost", {}), self.source),
             extends=self.extends,
             source=self.source,
             tables=data,

@@ -17,7 +17,16 @@ from rewrite import Pass, pytest_plugin
 from rewrite.cli import main
 from rewrite.half import compute, ranges, weights
 from rewrite.options import describe_options
-from rewrite.quantization import batches, biases, cache, freeze, observe, padding, placement
+from rewrite.quantization import (
+    batches,
+    biases,
+    cache,
+    freeze,
+    observe,
+    padding,
+    placement,
+    profit,
+)
 
 PAGES = Path(__file__).parents[1] / "docs" / "passes"
 PASSES = {p.name: p for p in rewrite_plugins.rewrite_passes()}
@@ -31,7 +40,7 @@ SECTIONS = (
 )
 ELSEWHERE = {
     "halve-floats": (compute, ranges, weights),
-    "insert-quantizers": (placement,),
+    "insert-quantizers": (placement, profit),
     "calibrate": (batches, biases, cache, freeze, observe, padding),
 }
 """Modules that give reasons for a pass, beside its own."""

@@ -11,6 +11,7 @@ from rewrite.lowering.sizes import hide_sizes
 
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 """What ONNX Runtime moves a QuantizeLinear up past."""
+_WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm")
 
 
 def steer(model: ir.Model, avoids: Collection[str]) -> None:
@@ -56,10 +57,32 @@ def split_readers(model: ir.Model) -> None:
             use.node.replace_input_with(use.idx, value)
 
 
+def keep_weights(model: ir.Model) -> None:
+    """Write max(x, lowest) = x in front of a layer that is float between quantized tensors.
+
+    ONNX Runtime quantizes a float weight, with one scale, where the input comes from a
+    DequantizeLinear and a QuantizeLinear reads the result.
+    """
+    for node in list(model.graph):
+        if node.op_type not in _WITH_WEIGHT or not _is_dequantized(node.inputs[0]):
+            continue
+        value = node.inputs[0]
+        constant = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] else None
+        if constant is None or value is None or value.dtype != ir.DataType.FLOAT:
+            continue
+        same = ir.node("Max", [value, _scalar(model, "lowest", float(np.finfo(np.float32).min))])
+        same.name = f"{node.name}_float"
+        made = same.outputs[0]
+        made.name, made.type, made.shape = f"{same.name}_in", value.type, value.shape
+        model.graph.insert_before(node, same)
+        node.replace_input_with(0, made)
+
+
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "size-moved-to-conv": hide_sizes,
     "float-relu-behind-product": free_products,
     "product-read-twice": split_readers,
+    "float-weight-quantized": keep_weights,
 }
 """What to do about each fault, by its name in a target."""
 
@@ -88,6 +111,14 @@ def _becomes_quantized(node: ir.Node) -> bool:
             return all(_becomes_quantized(use.node) for use in uses) and bool(uses)
         node = uses[0].node
     return node.op_type == "QuantizeLinear"
+
+
+def _is_dequantized(value: ir.Value | None) -> bool:
+    """Tell whether a value comes from a DequantizeLinear, maybe in another layout."""
+    node = value.producer() if value is not None else None
+    while node is not None and node.op_type in _MOVED_PAST and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node is not None and node.op_type == "DequantizeLinear"
 
 
 def _is_quantized(node: ir.Node) -> bool:

@@ -42,25 +42,33 @@ class Plan:
 
 
 def plan_quantizers(
-    program: Program, target: Target, stays_float: Callable[[fx.Node], bool] = lambda node: False
+    program: Program, target: Target, why_float: Callable[[fx.Node], str] = lambda node: ""
 ) -> Plan:
     """Decide where a target wants quantizers.
 
     Args:
         program: canonical, its attention expanded if the target quantizes products.
         target: the rules.
-        stays_float: tells for a call whether the user wants it float.
+        why_float: says why a call is to stay float, and nothing where it need not.
     """
-    return _Planner(program, target, stays_float).plan()
+    return _Planner(program, target, why_float).plan()
+
+
+def find_kernels(
+    program: Program, target: Target, why_float: Callable[[fx.Node], str] = lambda node: ""
+) -> list[fx.Node]:
+    """Return the calls that `plan_quantizers` would give quantized inputs of their own."""
+    planner = _Planner(program, target, why_float)
+    return [node for node in program.graph.nodes if planner.is_kernel(node)]
 
 
 class _Planner:
     def __init__(
-        self, program: Program, target: Target, stays_float: Callable[[fx.Node], bool]
+        self, program: Program, target: Target, why_float: Callable[[fx.Node], str]
     ) -> None:
         self.program = program
         self.target = target
-        self.stays_float = stays_float
+        self.why_float = why_float
         self.result = Plan()
         self.ends = self._first_and_last() if target.ends else ()
         self.leads_to_kernel = self._leads_to_kernel()
@@ -111,7 +119,7 @@ class _Planner:
             self.result.stored.setdefault(carrier, (rule.output, carrier.name))
 
     def _join(self, node: fx.Node, rule: OpRule) -> None:
-        if not self.leads_to_kernel[node] or self.stays_float(node) or not _is_float32(node):
+        if not self.leads_to_kernel[node] or self.why_float(node) or not _is_float32(node):
             return
         sources = list(node.all_input_nodes)
         literal = any(isinstance(arguments(node).get(n), (int, float)) for n in rule.inputs)
@@ -126,7 +134,7 @@ class _Planner:
         bound = arguments(node)
         sides = {name: s for name in rule.inputs for s in _values(bound.get(name))}
         plain = all(not is_weight(s) and _is_float32(s) for s in sides.values())
-        if self.stays_float(node) or len(sides) < len(rule.inputs) or not plain:
+        if self.why_float(node) or len(sides) < len(rule.inputs) or not plain:
             return
         branches = [n for n, s in sides.items() if self._is_convolution(s) and len(s.users) == 1]
         if not branches:
@@ -140,7 +148,7 @@ class _Planner:
         """Quantize a table of constants, and what is looked up in it at the same scale."""
         name, spec = next(iter(rule.inputs.items()))
         table = arguments(node)[name]
-        if is_weight(table) and _is_float32(table) and not self.stays_float(node):
+        if is_weight(table) and _is_float32(table) and not self.why_float(node):
             self._edge(node, table, spec)
             self.result.stored.setdefault(node, (spec, str(table.target)))
 
@@ -172,8 +180,9 @@ class _Planner:
         return node
 
     def _obstacle(self, node: fx.Node, rule: OpRule) -> str:
-        if self.stays_float(node):
-            return "left float on request"
+        reason = self.why_float(node)
+        if reason:
+            return reason
         bound = arguments(node)
         for name, spec in rule.inputs.items():
             reason = self._obstacle_at(node, name, bound.get(name), spec)
@@ -215,7 +224,7 @@ class _Planner:
         """Tell for each node whether a quantized kernel reads it, through joins and layouts."""
         leads: dict[fx.Node, bool] = {}
         for node in reversed(self.program.graph.nodes):
-            leads[node] = any(self._is_kernel(u) or self._passes_on(u, leads) for u in node.users)
+            leads[node] = any(self.is_kernel(u) or self._passes_on(u, leads) for u in node.users)
         return leads
 
     def _first_and_last(self) -> tuple[fx.Node, ...]:
@@ -228,9 +237,10 @@ class _Planner:
     def _is_layer(self, node: fx.Node) -> bool:
         """Tell whether a call is a layer with a weight that gets quantized."""
         rule = self.target.ops.get(kind(node))
-        return rule is not None and "weight" in rule.inputs and self._is_kernel(node)
+        return rule is not None and "weight" in rule.inputs and self.is_kernel(node)
 
-    def _is_kernel(self, node: fx.Node) -> bool:
+    def is_kernel(self, node: fx.Node) -> bool:
+        """Tell whether a call has an int8 kernel and may use it."""
         rule = self.target.ops.get(kind(node))
         return rule is not None and rule.mode == "always" and not self._obstacle(node, rule)
 

@@ -49,6 +49,8 @@ class QuantSpec:
     """Scales are powers of two, the next one up, so that nothing clips that did not."""
     least_range: float = 0.0
     """Ranges narrower than this are widened to it."""
+    clips: bool = True
+    """Whether calibrators may leave out the ends of what they saw."""
     fixed_bits: bool = False
     """The number of bits stays as it is where a pass asks for another."""
 
@@ -103,7 +105,8 @@ class QuantSpec:
 
         It can where both give the same integers, and where they differ by a scale that is fixed.
         """
-        same = {f: getattr(other, f) for f in ("name", "scale", "zero_point", "least_range")}
+        calibrated = ("name", "scale", "zero_point", "least_range", "clips")
+        same = {f: getattr(other, f) for f in calibrated}
         return self == other or (self.is_fixed and dataclasses.replace(self, **same) == other)
 
     @property
@@ -145,6 +148,7 @@ class QuantSpec:
             zero_point=data.get("zero-point", 0),
             power_of_two=power_of_two,
             least_range=float(data.get("least-range", 0.0)),
+            clips=bool(data.get("clips", True)),
             fixed_bits=bool(data.get("fixed-bits", False)),
         )
 

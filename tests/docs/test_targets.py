@@ -108,7 +108,11 @@ def test_what_it_says_of_each():
     assert (*portable.legalize, "space-to-depth") == ort.legalize
     assert {"lay-out-linear{form=gemm}", "flatten-tokens"} <= set(ort.legalize)
     assert "lay-out-linear{form=matmul}" in openvino.legalize
-    assert set(ort.avoids) == {"float-relu-behind-product", "product-read-twice"}
+    assert set(ort.avoids) == {
+        "float-relu-behind-product",
+        "product-read-twice",
+        "float-weight-quantized",
+    }
     assert set(portable.avoids) == {*ort.avoids, "size-moved-to-conv"}
     assert "mul" in ort.ops
     assert "mul" not in openvino.ops

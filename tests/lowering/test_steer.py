@@ -139,8 +139,42 @@ def test_product_read_by_a_quantizer_and_in_float_is_int8(tmp_path):
     assert fired[1] == 2 > fired[0]
 
 
-def quantized(module, x):
-    passes = (InsertQuantizers(), Calibrate(), LayOutLinear())
+FLOAT_WITHIN = {
+    "conv": (
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)
+        ),
+        IMAGE,
+        "2",
+    ),
+    "behind a layout": (
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8), nn.Linear(8, 2)
+        ),
+        IMAGE,
+        "3",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FLOAT_WITHIN)
+def test_a_layer_left_float_between_quantized_ones_is_float(case, tmp_path):
+    torch.manual_seed(0)
+    module, x, skipped = FLOAT_WITHIN[case]
+    program = quantized(module.eval(), x, skipped)
+    kernels = []
+    for avoids in ((), ("float-weight-quantized",)):
+        path = written(lower(program, 20, {}, {}, avoids), tmp_path)
+        verdicts = get_runtime("onnxruntime").load(path, threads=1).kernels()
+        kernels.append(next(v.kernel for v in verdicts if not v.eligible))
+        (actual,) = run(path, program, x).values()
+    assert kernels[0] in ("QLinearConv", "QGemm")
+    assert kernels[1] in ("Conv", "FusedConv", "Gemm", "FusedGemm")
+    torch.testing.assert_close(torch.from_numpy(actual), program(x), rtol=1e-5, atol=1e-5)
+
+
+def quantized(module, x, *skipped):
+    passes = (InsertQuantizers(skip=skipped), Calibrate(), LayOutLinear())
     target = PluginHost().find_target("portable")
     context = Context(target=target, calibrators={"min-max": MinMax})
     return run_passes(capture(module, (x,)), passes, context, checked=False).program

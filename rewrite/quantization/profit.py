@@ -1,0 +1,139 @@
+"""Which layers int8 makes slower, by a target's cost table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import networkx as nx
+from torch import fx
+
+from rewrite.program import Program
+from rewrite.quantization.costs import elements
+from rewrite.quantization.kinds import is_weight, kind
+from rewrite.target import OpRule, Target
+
+_MILLION = 1e6
+_BENEFIT_OF_DOUBT = 0.8
+"""Int8 is taken to be so much faster than the table says: near ties are quantized."""
+_INT8, _FLOAT = "int8", "float"
+
+
+def unprofitable(
+    program: Program, target: Target, kernels: Collection[fx.Node], free: Collection[fx.Node]
+) -> dict[fx.Node, str]:
+    """Return the layers that are better left float, and why.
+
+    A layer pays for itself, and for turning tensors into integers and back where its neighbours
+    are of the other kind. The assignment that costs least in all is a minimum cut: one side is
+    int8, the other float, and what is cut are the costs.
+
+    Args:
+        program: canonical.
+        target: its rules and its table.
+        kernels: the calls that the rules quantize.
+        free: those of them that may stay float; the others are quantized.
+    """
+    if not target.costs:
+        return {}
+    graph = _Graph(program, target, kernels, free)
+    _, (quantized, _) = nx.minimum_cut(graph.flow, _INT8, _FLOAT)
+    left = [node for node in graph.priced if node not in quantized]
+    return {node: graph.reason(node) for node in left}
+
+
+class _Graph:
+    """The flow network: an edge u → v is paid for when u is int8 and v is float."""
+
+    def __init__(
+        self,
+        program: Program,
+        target: Target,
+        kernels: Collection[fx.Node],
+        free: Collection[fx.Node],
+    ) -> None:
+        self.target, self.costs = target, target.costs
+        self.kernels = set(kernels)
+        self.flow: nx.DiGraph = nx.DiGraph()
+        self.flow.add_nodes_from((_INT8, _FLOAT))
+        self.priced: list[fx.Node] = []
+        for node in program.graph.nodes:
+            if node in self.kernels:
+                self._kernel(node, node in free)
+            elif self._is_carrier(node):
+                for source in _sources(node):
+                    self._edge(node, self._domain(source), math.inf)
+        for node in program.graph.nodes:
+            if node.op in ("call_function", "placeholder") and not is_weight(node):
+                self._conversions(node)
+
+    def reason(self, node: fx.Node) -> str:
+        """Say what a layer costs either way."""
+        in_float, in_int8 = self.costs.of(node) or (0.0, 0.0)
+        return (
+            f"int8 would not make it faster: about {_time(in_int8)} and the conversions around it, "
+            f"against {_time(in_float)} in float"
+        )
+
+    def _kernel(self, node: fx.Node, free: bool) -> None:
+        cost = self.costs.of(node)
+        if not free or cost is None:
+            self._edge(_INT8, node, math.inf)
+            return
+        in_float, in_int8 = cost
+        self.priced.append(node)
+        self._edge(_INT8, node, in_float)
+        self._edge(node, _FLOAT, in_int8 * _BENEFIT_OF_DOUBT)
+
+    def _conversions(self, node: fx.Node) -> None:
+        """A value is turned into integers once for all that read them, and back once."""
+        count, domain = elements(node), self._domain(node)
+        users = [u for u in node.users if u.op == "output" or u.op == "call_function"]
+        if count is None:
+            return
+        readers = [u for u in users if u in self.kernels]
+        if readers:
+            mark = ("quantize", node)
+            for user in readers:
+                self._edge(user, mark, math.inf)
+            self._edge(mark, domain, self.costs.quantize * count / _MILLION)
+        if domain is not _FLOAT:
+            mark = ("dequantize", node)
+            self._edge(domain, mark, self.costs.dequantize * count / _MILLION)
+            for user in users:
+                reads = user in self.kernels or self._is_carrier(user)
+                self._edge(mark, user if reads else _FLOAT, math.inf)
+
+    def _domain(self, node: fx.Node) -> object:
+        """Return what decides whether a value is stored as integers: a call, or never."""
+        if node in self.kernels:
+            return node if self._rule(node).output else _FLOAT
+        return node if self._is_carrier(node) else _FLOAT
+
+    def _is_carrier(self, node: fx.Node) -> bool:
+        """Tell whether a call hands on integers: a join, a layout, an activation that vanishes."""
+        if node in self.kernels or node.op != "call_function" or not _sources(node):
+            return False
+        rule = self.target.ops.get(kind(node))
+        return kind(node) in self.target.absorbs or (rule is not None and rule.mode != "always")
+
+    def _rule(self, node: fx.Node) -> OpRule:
+        return self.target.ops[kind(node)]
+
+    def _edge(self, source: object, sink: object, cost: float) -> None:
+        if source is sink:
+            return
+        if self.flow.has_edge(source, sink):
+            self.flow[source][sink]["capacity"] += cost
+        elif math.isinf(cost):
+            self.flow.add_edge(source, sink, capacity=math.inf)
+        else:
+            self.flow.add_edge(source, sink, capacity=cost)
+
+
+def _sources(node: fx.Node) -> list[fx.Node]:
+    return [s for s in node.all_input_nodes if not is_weight(s) and elements(s) is not None]
+
+
+def _time(microseconds: float) -> str:
+    return f"{microseconds:.0f} µs" if microseconds >= 10 else f"{microseconds:.1f} µs"
