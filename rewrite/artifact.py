@@ -18,9 +18,10 @@ from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
 from rewrite.lowering.agreement import Agreement, end_to_end, layer_by_layer, require
 from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
+from rewrite.on_runtime import OnRuntime, int8_summary, require_int8
 from rewrite.program import Program
 from rewrite.re_export import re_export
-from rewrite.runtimes import KernelVerdict, LoadedModel, Runtime, RuntimeFailure, get_runtime
+from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, get_runtime
 from rewrite.talk import Talk
 from rewrite.target import Target
 
@@ -28,28 +29,6 @@ if TYPE_CHECKING:
     from rewrite.request import Request
 
 _TIMED_SECONDS = 2.0
-
-
-@dataclass
-class OnRuntime:
-    """What one runtime made of the file."""
-
-    name: str
-    version: str
-    agreement: Agreement | None = None
-    """None when it could not run the file."""
-    kernels: list[KernelVerdict] = field(default_factory=list)
-    problem: str = ""
-    """Why the file is not to be used with it; empty if all is well."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the entry of `runtimes` in the command line's JSON."""
-        return {
-            "version": self.version,
-            "agreement": self.agreement.as_json() if self.agreement else None,
-            "int8": int8_summary(self.kernels),
-            "problem": self.problem or None,
-        }
 
 
 @dataclass
@@ -231,38 +210,6 @@ def _problem(
         return None
     artifact.runtimes[-1].problem = error.what
     return error
-
-
-def require_int8(verdicts: Sequence[KernelVerdict], percent: float) -> None:
-    """Fail when fewer nodes than asked for run in int8.
-
-    Raises:
-        CheckError: with the first node that fell back and its reason.
-    """
-    summary = int8_summary(verdicts)
-    eligible, fired = summary["eligible"], summary["fired"]
-    share = 100.0 * fired / eligible if eligible else 0.0
-    if share >= percent:
-        return
-    first = summary["fallbacks"][0] if summary["fallbacks"] else None
-    raise CheckError(
-        f"{fired} of {eligible} eligible nodes run in int8 ({share:.0f} %, "
-        f"required: {percent:g} %)",
-        where=f"{first['node']}: {first['reason']}" if first else None,
-        hint="see the fallbacks in --json for every reason",
-    )
-
-
-def int8_summary(verdicts: Sequence[KernelVerdict]) -> dict[str, Any]:
-    """Count kernels and list the eligible nodes that fell back, with their reasons."""
-    eligible = [v for v in verdicts if v.eligible]
-    return {
-        "fired": sum(v.fired for v in eligible),
-        "eligible": len(eligible),
-        "compute_nodes": len(verdicts),
-        "fallbacks": [{"node": v.node, "reason": v.reason} for v in eligible if not v.fired],
-        "float": [{"node": v.node, "reason": v.reason} for v in verdicts if not v.eligible],
-    }
 
 
 def write_pt2(

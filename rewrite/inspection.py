@@ -101,7 +101,8 @@ def measure_model(request: Request, host: PluginHost, talk: Talk, *, batches: in
     Raises:
         RewriteError: with what, where and a hint.
     """
-    from rewrite.compile import check_batches, rewrite_model
+    from rewrite.compile import rewrite_model
+    from rewrite.job import check_batches
 
     last_plain = _LastPlain()
     result = rewrite_model(request, host, talk, [last_plain])

@@ -14,10 +14,11 @@ from torch import fx
 
 from rewrite.artifact import table_of
 from rewrite.budget_trial import Trials
-from rewrite.compile import choose_passes, legalize, rewrite_model
+from rewrite.compile import rewrite_model
 from rewrite.duel import Duel, fight
 from rewrite.errors import UsageError
 from rewrite.inspection import NotQuantizedError
+from rewrite.job import choose_passes, legalize
 from rewrite.layer_sizes import layer_name
 from rewrite.lowering.lower import feeds, lower, save
 from rewrite.passes import Context, Pass

@@ -13,16 +13,17 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from rewrite.artifact import deployed_runner, int8_summary
+from rewrite.artifact import deployed_runner
 from rewrite.capture import capture
-from rewrite.compile import check_batches
 from rewrite.descriptors import Model
 from rewrite.equivalence import Difference, Inputs, difference
 from rewrite.errors import CheckError, UsageError, first_line
 from rewrite.fixed_sizes import OtherSize, fix_sizes
+from rewrite.job import check_batches
 from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
 from rewrite.lowering.lower import METADATA_PREFIX
 from rewrite.model_file import make_model
+from rewrite.on_runtime import int8_summary
 from rewrite.program import Program
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, runtimes
 from rewrite.talk import Talk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rewrite.artifact import table_of
-from rewrite.compile import legalize
+from rewrite.job import legalize
 from rewrite.lowering.lower import lower
 from rewrite.passes import Context
 from rewrite.plugin_host import PluginHost

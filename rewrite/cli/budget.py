@@ -31,7 +31,7 @@ def read_budget(ctx: click.Context, param: click.Parameter, value: str | None) -
 def within_budget(request: Request, host: PluginHost, talk: Talk, budget: Budget) -> Assignment:
     """Find the overrides that meet a budget, and show them before they are applied."""
     from rewrite.budget_search import meet_budget
-    from rewrite.compile import choose_passes
+    from rewrite.job import choose_passes
 
     if budget.has_size and request.output is not None and request.output.suffix == ".pt2":
         raise UsageError(

@@ -46,7 +46,7 @@ def check(file: str, model: str | None, target: str | None, **given: Any) -> Non
         raise UsageError("check the file against what?", hint="--against MODEL, or --target NAME")
     with working(quiet=given["quiet"], verbose=given["verbose"]) as talk:
         host = make_host(given["plugin_files"], given["block"])
-        from rewrite.compile import find_model
+        from rewrite.job import find_model
         from rewrite.recheck import check_file, check_rules
 
         rules = check_rules(Path(file), host.find_target(target)) if target else None

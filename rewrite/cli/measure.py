@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def choose_fastest(request: Request, host: PluginHost, talk: Talk) -> Choice:
     """Find the overrides of the fastest file, and show what was tried before they are applied."""
-    from rewrite.compile import choose_passes
+    from rewrite.job import choose_passes
     from rewrite.measure import choose_by_time
 
     if request.output is not None and request.output.suffix == ".pt2":

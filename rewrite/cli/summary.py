@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rewrite.request import Result
 
 _SHOWN_FALLBACKS = 8
+_SHOWN_REASONS = 4
 
 
 def show_summary(result: Result, recipe: Path | None = None) -> None:
@@ -26,6 +28,7 @@ def show_summary(result: Result, recipe: Path | None = None) -> None:
     rows = list(_file(result, artifact)) if artifact else []
     for name, values in result.as_json()["runtimes"].items():
         rows += runtime_rows(f"{name} {values['version']}", values)
+    rows += _left_float(result)
     if artifact:
         rows += _latency(artifact.latency)
     if recipe is not None:
@@ -72,6 +75,17 @@ def runtime_rows(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, st
 def _file(result: Result, artifact: Artifact) -> Iterator[tuple[str, str]]:
     opset = f", opset {artifact.opset}, target {result.target}" if artifact.opset else ""
     yield "wrote", f"{artifact.path} ({size_text(artifact.size)}{opset})"
+
+
+def _left_float(result: Result) -> Iterator[tuple[str, str]]:
+    """Return what was not quantized, and why: the most frequent reasons first."""
+    quantizing = [report for report in result.reports if report.pass_.precisions]
+    counts = Counter(r.reason for report in quantizing for r in report.outcome.rejected)
+    for number, (reason, count) in enumerate(counts.most_common(_SHOWN_REASONS)):
+        layers = "1 layer" if count == 1 else f"{count} layers"
+        yield "" if number else "left float", f"{layers}: {reason}"
+    if len(counts) > _SHOWN_REASONS:
+        yield "", "and for other reasons: see rewrite explain"
 
 
 def _agreement(values: Mapping[str, Any]) -> str:

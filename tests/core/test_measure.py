@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from rewrite import UsageError, measure
-from rewrite.compile import choose_passes, rewrite_model
+from rewrite.compile import rewrite_model
 from rewrite.duel import Duel
+from rewrite.job import choose_passes
 from rewrite.measure import choose_by_time, find_groups
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request

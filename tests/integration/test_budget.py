@@ -6,7 +6,8 @@ from onnx import numpy_helper
 
 from rewrite.budget import Budget
 from rewrite.budget_search import meet_budget
-from rewrite.compile import choose_passes, compile_model
+from rewrite.compile import compile_model
+from rewrite.job import choose_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
 from rewrite.talk import Talk

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rewrite.artifact import table_of
-from rewrite.compile import check_batches, find_model, legalize, rewrite_model
+from rewrite.compile import rewrite_model
+from rewrite.job import check_batches, find_model, legalize
 from rewrite.lint import lint
 from rewrite.lowering.agreement import end_to_end, layer_by_layer
 from rewrite.lowering.lower import lower, save

@@ -6,8 +6,8 @@ from rewrite_plugins.fold_batch_norm import FoldBatchNorm
 from rewrite import CheckError, UsageError
 from rewrite.budget import Budget
 from rewrite.budget_search import meet_budget
-from rewrite.compile import choose_passes
 from rewrite.inspection import inspect_model
+from rewrite.job import choose_passes
 from rewrite.pass_spec import parse_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request

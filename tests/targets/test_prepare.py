@@ -11,7 +11,7 @@ from rewrite_plugins.insert_quantizers import InsertQuantizers
 from torch import Tensor, nn
 
 from rewrite import Context, Target, UsageError, capture
-from rewrite.compile import choose_passes
+from rewrite.job import choose_passes
 from rewrite.lint import lint
 from rewrite.pass_spec import parse_passes
 from rewrite.pipeline import run_passes

@@ -1,0 +1,96 @@
+"""The last stage of a compilation: lower the program, run the file, put it in its place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import rewrite
+from rewrite.artifact import build_artifact, place, write_pt2
+from rewrite.destination import make_scratch
+from rewrite.fixed_sizes import OtherSize
+from rewrite.job import Job, check_batches, choose_passes, legalize
+from rewrite.pipeline import run_passes
+from rewrite.request import DEFAULT_PRESET, Request
+
+
+def write(job: Job, output: Path) -> None:
+    """Make the file in a scratch folder beside its place, and move it there when it holds."""
+    scratch = make_scratch(output)
+    try:
+        if output.suffix == ".pt2":
+            _write_pt2(job, scratch / output.name)
+        else:
+            _write_onnx(job, scratch / output.name)
+        assert job.result.artifact is not None
+        place(job.result.artifact, output)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_pt2(job: Job, path: Path) -> None:
+    job.talk.step("write the program for PyTorch")
+    strict = job.request.checks == "strict"
+    inputs = check_batches(job.description, job.program)
+    job.result.artifact, run = write_pt2(job.program, path, inputs, strict=strict)
+    evaluate(job, "deployed", job.fixed.runner(run))
+
+
+def _write_onnx(job: Job, path: Path) -> None:
+    result = job.result
+    job.talk.step(f"lower to ONNX opset {result.opset}")
+    lowered = legalize(job.program, job.target, job.host, job.context, checked=job.checked)
+    artifact = result.artifact = build_artifact(
+        lowered,
+        path,
+        request=job.request,
+        opset=result.opset,
+        target=job.target,
+        lowerings=job.host.lowerings(),
+        inputs=check_batches(job.description, job.program),
+        metadata=_metadata(job),
+        talk=job.talk,
+    )
+    if artifact.loaded is not None:
+        evaluate(job, "deployed", job.fixed.runner(artifact.runner(job.program)))
+    artifact.record("metrics", result.metrics)
+    if job.request.latency and artifact.loaded is not None:
+        _latency(job, path.parent / "float.onnx")
+
+
+def _latency(job: Job, path: Path) -> None:
+    """Time the file beside a float file of the same model, alternating between the two."""
+    result, host = job.result, job.host
+    assert result.artifact is not None and result.captured is not None
+    job.talk.step("lower the float program and time both files")
+    passes = choose_passes(host, Request(result.model, preset=DEFAULT_PRESET))
+    program = run_passes(result.captured, passes, job.context, checked=False).program
+    program = legalize(program, job.target, host, job.context, checked=False)
+    result.artifact.time_against(program, path, result.opset, host.lowerings(), job.request.threads)
+
+
+def evaluate(job: Job, name: str, run: Any) -> None:
+    """Let the model file score one way of running the model, under a name."""
+    if job.description.evaluate is None or not job.request.evaluate:
+        return
+    job.talk.step(f"evaluate {name}")
+    try:
+        with torch.no_grad():
+            job.result.metrics[name] = job.description.evaluate(run)
+    except OtherSize as error:
+        job.talk.warn(f"the {name} was not evaluated: {error.what}")
+
+
+def _metadata(job: Job) -> dict[str, Any]:
+    return {
+        "version": rewrite.__version__,
+        "torch": torch.__version__,
+        "model": job.request.model,
+        "target": job.request.target,
+        "seed": job.request.seed,
+        "fixed": job.result.fixed,
+        "ledger": job.program.ledger,
+    }
