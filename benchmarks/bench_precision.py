@@ -10,7 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rewrite.compile import find_model, rewrite_model
+from rewrite.compile import rewrite_model
+from rewrite.job import find_model
 from rewrite.pass_spec import parse_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request

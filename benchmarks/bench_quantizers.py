@@ -1,8 +1,8 @@
 """Int8 files of this compiler and of its peers, on the runtimes that they are for.
 
 Each quantizer works in a process of its own, on the same 64 samples. Then all files of a model are
-timed in turns in one process. SQNR is that of the first output against the eager model, on inputs
-that no quantizer saw.
+timed in turns in one process. SQNR is that of the first output against the eager model, on 16
+samples that no quantizer saw.
 
     python benchmarks/bench_quantizers.py [MODEL ...] [--target NAME] [--rounds N] [--write]
 """
@@ -23,9 +23,9 @@ import quantizers
 from common import (
     HERE,
     THREADS,
-    eager,
     export_float,
     feed,
+    held_out,
     in_child,
     input_names,
     load,
@@ -82,13 +82,13 @@ def main():
     if arguments.time:
         print(json.dumps([asdict(r) for r in timed(*arguments.time, arguments.rounds)]))
         return
-    found = {}
     for name in arguments.models:
+        found = {}
         for target in arguments.target or TARGETS:
-            found[name, target] = bench(name, target, arguments)
-            print(f"\n{name}, {target}\n" + "\n".join(table(found[name, target])), flush=True)
-    if arguments.write:
-        REPORT.write_text(report(found), encoding="utf-8")
+            found[target] = bench(name, target, arguments)
+            print(f"\n{name}, {target}\n" + "\n".join(table(found[target])), flush=True)
+        if arguments.write:
+            REPORT.write_text(report(name, found, REPORT), encoding="utf-8")
 
 
 def bench(name, target, arguments):
@@ -130,13 +130,12 @@ def quantized(quantizer, name, target, folder):
 def timed(name, target, listed, rounds):
     """Time a float file and the given ones in turns."""
     module = load(name)
-    batch = module.inputs()
     base = Path(listed).with_name("torch.onnx")
     export_float(module, base)
-    feeds = feed(input_names(base), batch)
+    names = input_names(base)
+    feeds = feed(names, module.inputs())
     paths = {BASE: str(base), **json.loads(Path(listed).read_text())}
     opened = {label: TARGETS[target](path, THREADS) for label, path in paths.items()}
-    outputs = {label: file.run(feeds) for label, file in opened.items()}
     times = {label: [] for label in opened}
     for _ in range(rounds):
         for label, file in opened.items():
@@ -145,7 +144,7 @@ def timed(name, target, listed, rounds):
             started = time.perf_counter()
             file.run(feeds)
             times[label].append(1e3 * (time.perf_counter() - started))
-    reference = eager(module, batch)
+    examples = held_out(module)
     for label, file in opened.items():
         int8, kernels = file.kernels()
         yield Row(
@@ -153,7 +152,7 @@ def timed(name, target, listed, rounds):
             min(times[label]),
             statistics.median(times[label]),
             min(times[BASE]) / min(times[label]),
-            float(sqnr_db(reference, outputs[label])),
+            sqnr_db([(wanted, file.run(feed(names, batch))) for batch, wanted in examples]),
             int8,
             kernels,
             file.megabytes,
@@ -182,14 +181,19 @@ def table(rows):
     return lines
 
 
-def report(found):
-    """Return the Markdown file of all tables."""
-    lines = ["# Int8 beside the peers", "", "Written by `bench_quantizers.py --write`.", ""]
-    lines += [f"{THREADS} threads; the ratio is of the fastest run to that of the float file of"]
-    lines += ["`torch.onnx.export(dynamo=True)`. Kernels are those of the executed graph."]
-    for (name, target), rows in found.items():
-        lines += ["", f"## {name}, `{target}`", "", *table(rows)]
-    return "\n".join(lines) + "\n"
+def report(name, found, path):
+    """Return the Markdown file with the tables of one model in place of those it had."""
+    head = ["# Int8 beside the peers", "", "Written by `bench_quantizers.py --write`."]
+    head += [
+        f"{THREADS} threads; the ratio is of the fastest run to that of torch.onnx's float file."
+    ]
+    head += ["Kernels are those of the executed graph; SQNR is that of 16 held-out samples."]
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    for target, rows in found.items():
+        sections[f"{name}, `{target}`"] = "\n" + "\n".join(table(rows)) + "\n"
+    parts = [f"## {title}\n{body.rstrip()}\n" for title, body in sections.items()]
+    return "\n".join(["\n".join(head), "", *parts])
 
 
 if __name__ == "__main__":

@@ -31,20 +31,24 @@ def called(batch):
 
 
 def export_float(module, path):
-    """Write torch.onnx.export(dynamo=True)'s file of a model."""
+    """Write torch.onnx's file of a model: by torch.export, or by tracing where that fails."""
     import torch
 
     args, kwargs = called(module.inputs())
     with contextlib.redirect_stdout(sys.stderr):
-        program = torch.onnx.export(
-            module.model(),
-            args,
-            kwargs=kwargs,
-            dynamic_shapes=copy.copy(module.dynamic_shapes),
-            dynamo=True,
-            verbose=False,
-        )
-    program.save(str(path))
+        try:
+            program = torch.onnx.export(
+                module.model(),
+                args,
+                kwargs=kwargs,
+                dynamic_shapes=copy.copy(module.dynamic_shapes),
+                dynamo=True,
+                verbose=False,
+            )
+            program.save(str(path))
+        except torch.onnx.OnnxExporterError as error:
+            print(f"torch.onnx: {error}; again by tracing", file=sys.stderr)
+            torch.onnx.export(module.model(), args, str(path), kwargs=kwargs, dynamo=False)
 
 
 def input_names(path):
@@ -62,20 +66,24 @@ def feed(names, batch):
     return {n: v.numpy() for n, v in zip(names, values, strict=False)}
 
 
-def eager(module, batch):
-    """Return the model's first output for a batch."""
+def held_out(module):
+    """Return eight batches that no quantizer sees, each with the eager model's first output."""
     import torch
 
-    args, kwargs = called(batch)
-    with torch.no_grad():
-        result = module.model()(*args, **kwargs)
-    return (result if isinstance(result, torch.Tensor) else result[0]).numpy()
+    model, found = module.model(), []
+    for batch in (module.batch(2, 900 + i) for i in range(8)):
+        args, kwargs = called(batch)
+        with torch.no_grad():
+            result = model(*args, **kwargs)
+        found.append((batch, (result if isinstance(result, torch.Tensor) else result[0]).numpy()))
+    return found
 
 
-def sqnr_db(reference, result):
-    """Return 10·log10 of signal over noise."""
-    noise = float(((reference - result) ** 2).sum())
-    return float("inf") if noise == 0 else 10 * np.log10(float((reference**2).sum()) / noise)
+def sqnr_db(pairs):
+    """Return 10·log10 of signal over noise of (reference, result), all batches together."""
+    signal = sum(float((reference**2).sum()) for reference, _ in pairs)
+    noise = sum(float(((reference - result) ** 2).sum()) for reference, result in pairs)
+    return float("inf") if noise == 0 else float(10 * np.log10(signal / noise))
 
 
 def peak_mb():

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from rewrite.compile import Request, Result, compile_model, find_model
+from rewrite.compile import Request, Result, compile_model
+from rewrite.job import find_model
 from rewrite.plugin_host import PluginHost
 from rewrite.talk import Talk
 

@@ -23,7 +23,7 @@ def model():
     return net
 
 
-def _batch(size, seed):
+def batch(size, seed):
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, VOCABULARY, (size, TOKENS), generator=generator)
     mask = torch.ones_like(ids)
@@ -32,8 +32,8 @@ def _batch(size, seed):
 
 
 def inputs():
-    return _batch(BATCH, 0)
+    return batch(BATCH, 0)
 
 
 def calibration():
-    return (_batch(8, 100 + i) for i in range(8))
+    return (batch(8, 100 + i) for i in range(8))

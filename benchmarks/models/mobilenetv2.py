@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from resnet18 import calibration, inputs, randomise  # noqa: F401
+from resnet18 import batch, calibration, inputs, randomise  # noqa: F401
 
 dynamic_shapes = {"x": {0: torch.export.Dim("batch", max=64)}}
 SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),

@@ -61,13 +61,13 @@ def model():
     return randomise(ResNet18())
 
 
-def _batch(size, seed):
+def batch(size, seed):
     return (torch.randn(size, 3, 224, 224, generator=torch.Generator().manual_seed(seed)),)
 
 
 def inputs():
-    return _batch(2, 0)
+    return batch(2, 0)
 
 
 def calibration():
-    return (_batch(8, 100 + i) for i in range(8))
+    return (batch(8, 100 + i) for i in range(8))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from resnet18 import calibration, inputs, randomise  # noqa: F401
+from resnet18 import batch, calibration, inputs, randomise  # noqa: F401
 
 dynamic_shapes = {"x": {0: torch.export.Dim("batch", max=64)}}
 EXPANSION = 4

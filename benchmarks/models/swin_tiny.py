@@ -7,7 +7,7 @@ import torch
 from transformers import SwinConfig, SwinForImageClassification
 
 sys.path.insert(0, str(Path(__file__).parent))
-from vit_tiny import _batch, inputs  # noqa: F401
+from vit_tiny import batch, inputs  # noqa: F401
 
 # torch.onnx cannot export it with a dynamic batch, so that no peer could take part.
 dynamic_shapes = None
@@ -23,4 +23,4 @@ def model():
 
 
 def calibration():
-    return (_batch(2, 100 + i) for i in range(32))
+    return (batch(2, 100 + i) for i in range(32))

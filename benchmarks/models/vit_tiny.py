@@ -18,14 +18,14 @@ def model():
     return net
 
 
-def _batch(size, seed):
+def batch(size, seed):
     generator = torch.Generator().manual_seed(seed)
     return {"pixel_values": torch.randn(size, 3, 224, 224, generator=generator)}
 
 
 def inputs():
-    return _batch(2, 0)
+    return batch(2, 0)
 
 
 def calibration():
-    return (_batch(8, 100 + i) for i in range(8))
+    return (batch(8, 100 + i) for i in range(8))
