@@ -109,7 +109,9 @@ class GroupNormIsLayerNorm(Rule):
         width = torch.Size(sizes).numel() // groups
         dtype = x.meta["val"].dtype
         rows = emit.call(aten.reshape.default, like=root, self=x, shape=[-1, groups, width])
-        ones = emit.weight(torch.ones(width, dtype=dtype), source="ones", recipe=(width, dtype))
+        ones = emit.weight(
+            torch.ones(width, dtype=dtype), source="ones", recipe=(width, dtype), dtype=dtype
+        )
         normed = emit.call(
             aten.layer_norm.default,
             like=root,
@@ -158,8 +160,10 @@ class ChoiceOfTensors(Rule):
     report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline a choice between integers."""
-        return None if _is_float(match.root) else "it chooses between integers"
+        """Decline a choice between integers, and one of a single number: it has no dimension."""
+        if not _is_float(match.root):
+            return "it chooses between integers"
+        return None if match.root.meta["val"].dim() else "it chooses a single number"
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
         """Emit the choice between tensors of one element."""
@@ -179,11 +183,11 @@ class ConditionIsChoice(Rule):
     report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline casts of anything but conditions, and to anything but float32."""
+        """Decline casts of anything but conditions, to anything but float32, and of single ones."""
         given = match["condition"].meta["val"].dtype
         if given != torch.bool or not _is_float(match.root):
             return "it casts no condition to float32"
-        return None
+        return None if match.root.meta["val"].dim() else "it casts a single condition"
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
         """Emit the choice between one and zero."""

@@ -94,6 +94,17 @@ DECLINES = {
     "choice of integers": (
         Call(lambda m, x: torch.where(x > 0, 1, 2)), ROWS, "it chooses between integers"
     ),
+    "single choice": (
+        Call(lambda m, x: x * torch.where(x.sum() > 0, 0.5, -8.0)),
+        ROWS,
+        "it chooses a single number",
+    ),
+    "single condition": (
+        Call(lambda m, x: x * (x.sum() > 0).float()), ROWS, "it casts a single condition"
+    ),
+    "single result": (
+        Call(lambda m, x: x.sum() * 2), ROWS, "it computes with integers, or with a single number"
+    ),
     "cast": (Call(lambda m, x: (x > 0).long()), ROWS, "it casts no condition to float32"),
 }  # fmt: skip
 
@@ -102,3 +113,10 @@ DECLINES = {
 def test_it_declines(case):
     model, x, reason = DECLINES[case]
     check_declines(SPLIT, model, (x,), reason=reason)
+
+
+def test_a_group_norm_of_dynamic_space_declines():
+    sizes = {2: torch.export.Dim("height", min=2, max=9), 3: torch.export.Dim("width", min=2, max=9)}
+    reason = "its channels or its space have dynamic sizes"
+    model = seeded(nn.GroupNorm(3, 6))
+    check_declines(SPLIT, model, (IMAGE,), reason, dynamic_shapes=(sizes,))
