@@ -11,7 +11,8 @@ from rewrite.lowering.sizes import hide_sizes
 
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 """What ONNX Runtime moves a QuantizeLinear up past."""
-_WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm")
+_WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_ACTIVATIONS = ("Clip", "LeakyRelu", "Relu")
 
 
 def steer(model: ir.Model, avoids: Collection[str]) -> None:
@@ -48,13 +49,10 @@ def split_readers(model: ir.Model) -> None:
         shared = output.is_graph_output() or len(quantized) < len(uses)
         if not quantized or not shared or not _ends_product(node):
             continue
-        same = ir.node("Max", [output, _scalar(model, "lowest", float(np.finfo(np.float32).min))])
-        same.name = f"{node.name}_quantized"
-        value = same.outputs[0]
-        value.name, value.type, value.shape = f"{same.name}_out", output.type, output.shape
+        same = _same(model, output, f"{node.name}_quantized")
         model.graph.insert_after(node, same)
         for use in quantized:
-            use.node.replace_input_with(use.idx, value)
+            use.node.replace_input_with(use.idx, same.outputs[0])
 
 
 def keep_weights(model: ir.Model) -> None:
@@ -64,18 +62,18 @@ def keep_weights(model: ir.Model) -> None:
     DequantizeLinear and a QuantizeLinear reads the result.
     """
     for node in list(model.graph):
-        if node.op_type not in _WITH_WEIGHT or not _is_dequantized(node.inputs[0]):
+        if (
+            node.op_type not in _WITH_WEIGHT
+            or ir.convenience.get_const_tensor(node.inputs[1]) is None
+        ):
             continue
         value = node.inputs[0]
-        constant = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] else None
-        if constant is None or value is None or value.dtype != ir.DataType.FLOAT:
+        if value is None or value.dtype != ir.DataType.FLOAT:
             continue
-        same = ir.node("Max", [value, _scalar(model, "lowest", float(np.finfo(np.float32).min))])
-        same.name = f"{node.name}_float"
-        made = same.outputs[0]
-        made.name, made.type, made.shape = f"{same.name}_in", value.type, value.shape
-        model.graph.insert_before(node, same)
-        node.replace_input_with(0, made)
+        if _is_dequantized(value) and _reaches_quantizer(node):
+            same = _same(model, value, f"{node.name}_float")
+            model.graph.insert_before(node, same)
+            node.replace_input_with(0, same.outputs[0])
 
 
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
@@ -119,6 +117,24 @@ def _is_dequantized(value: ir.Value | None) -> bool:
     while node is not None and node.op_type in _MOVED_PAST and node.inputs[0] is not None:
         node = node.inputs[0].producer()
     return node is not None and node.op_type == "DequantizeLinear"
+
+
+def _reaches_quantizer(node: ir.Node) -> bool:
+    """Tell whether a QuantizeLinear reads a result, maybe behind an activation."""
+    readers = [use.node for use in node.outputs[0].uses()]
+    return any(
+        _becomes_quantized(reader)
+        or (reader.op_type in _ACTIVATIONS and _reaches_quantizer(reader))
+        for reader in readers
+    )
+
+
+def _same(model: ir.Model, value: ir.Value, name: str) -> ir.Node:
+    """Return max(value, lowest), which is the value and which no runtime merges."""
+    same = ir.node("Max", [value, _scalar(model, "lowest", float(np.finfo(np.float32).min))])
+    same.name, made = name, same.outputs[0]
+    made.name, made.type, made.shape = f"{name}_out", value.type, value.shape
+    return same
 
 
 def _is_quantized(node: ir.Node) -> bool:
