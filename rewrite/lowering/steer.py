@@ -12,7 +12,8 @@ from rewrite.lowering.sizes import hide_sizes
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 """What ONNX Runtime moves a QuantizeLinear up past."""
 _WITH_WEIGHT = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_ACTIVATIONS = ("Clip", "LeakyRelu", "Relu")
+_MERGED = ("Clip", "Relu")
+"""What ONNX Runtime takes into the QuantizeLinear behind it."""
 
 
 def steer(model: ir.Model, avoids: Collection[str]) -> None:
@@ -62,18 +63,18 @@ def keep_weights(model: ir.Model) -> None:
     DequantizeLinear and a QuantizeLinear reads the result.
     """
     for node in list(model.graph):
-        if (
-            node.op_type not in _WITH_WEIGHT
-            or ir.convenience.get_const_tensor(node.inputs[1]) is None
-        ):
+        if node.op_type not in _WITH_WEIGHT:
             continue
-        value = node.inputs[0]
-        if value is None or value.dtype != ir.DataType.FLOAT:
+        value, weight = node.inputs[:2]
+        if weight is None or ir.convenience.get_const_tensor(weight) is None:
             continue
-        if _is_dequantized(value) and _reaches_quantizer(node):
-            same = _same(model, value, f"{node.name}_float")
-            model.graph.insert_before(node, same)
-            node.replace_input_with(0, same.outputs[0])
+        if value is None or value.dtype != ir.DataType.FLOAT or not _is_dequantized(value):
+            continue
+        if not _reaches_quantizer(_with_bias(node)):
+            continue
+        same = _same(model, value, f"{node.name}_float")
+        model.graph.insert_before(node, same)
+        node.replace_input_with(0, same.outputs[0])
 
 
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
@@ -119,12 +120,21 @@ def _is_dequantized(value: ir.Value | None) -> bool:
     return node is not None and node.op_type == "DequantizeLinear"
 
 
-def _reaches_quantizer(node: ir.Node) -> bool:
-    """Tell whether a QuantizeLinear reads a result, maybe behind an activation."""
+def _with_bias(node: ir.Node) -> ir.Node | None:
+    """Return what ends a layer: a MatMul is one with the Add of its bias, none without."""
+    if node.op_type != "MatMul":
+        return node
+    readers = [use.node for use in node.outputs[0].uses()]
+    return next((reader for reader in readers if _ends_product(reader)), None)
+
+
+def _reaches_quantizer(node: ir.Node | None) -> bool:
+    """Tell whether a QuantizeLinear reads a result, maybe behind a ReLU or a clip."""
+    if node is None:
+        return False
     readers = [use.node for use in node.outputs[0].uses()]
     return any(
-        _becomes_quantized(reader)
-        or (reader.op_type in _ACTIVATIONS and _reaches_quantizer(reader))
+        _becomes_quantized(reader) or (reader.op_type in _MERGED and _reaches_quantizer(reader))
         for reader in readers
     )
 

@@ -9,7 +9,6 @@ import torch
 from rewrite_plugins.calibrate import Calibrate
 from rewrite_plugins.calibrators.min_max import MinMax
 from rewrite_plugins.insert_quantizers import InsertQuantizers
-from rewrite_plugins.lay_out_linear import LayOutLinear
 from rewrite_plugins.lowerings import LOWERINGS
 from torch import nn
 from torch.export import Dim
@@ -139,6 +138,16 @@ def test_product_read_by_a_quantizer_and_in_float_is_int8(tmp_path):
     assert fired[1] == 2 > fired[0]
 
 
+class Patches(nn.Module):
+    def __init__(self, bias=True):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 6, 4, stride=4)
+        self.middle, self.last = nn.Linear(6, 6, bias=bias), nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.last(self.middle(self.patch(x).flatten(2).transpose(1, 2)))
+
+
 FLOAT_WITHIN = {
     "conv": (
         nn.Sequential(
@@ -154,6 +163,7 @@ FLOAT_WITHIN = {
         IMAGE,
         "3",
     ),
+    "rows of rows": (Patches(), IMAGE, "middle"),
 }
 
 
@@ -173,8 +183,31 @@ def test_a_layer_left_float_between_quantized_ones_is_float(case, tmp_path):
     torch.testing.assert_close(torch.from_numpy(actual), program(x), rtol=1e-5, atol=1e-5)
 
 
+STAYS_FLOAT = {
+    "last": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), IMAGE, "2"),
+    "without a bias": (Patches(bias=False), IMAGE, "middle"),
+    "in front of another activation": (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.LeakyReLU(), nn.Conv2d(4, 4, 3)),
+        IMAGE,
+        "1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STAYS_FLOAT)
+def test_a_float_layer_that_the_runtime_leaves_alone_is_left_alone(case, tmp_path):
+    torch.manual_seed(0)
+    module, x, skipped = STAYS_FLOAT[case]
+    program = quantized(module.eval(), x, skipped)
+    lowered = lower(program, 20, {}, {}, ("float-weight-quantized",))
+    assert "Max" not in lowered.ops()
+    verdicts = get_runtime("onnxruntime").load(written(lowered, tmp_path), threads=1).kernels()
+    (kernel,) = [v.kernel for v in verdicts if not v.eligible]
+    assert kernel in ("Conv", "FusedConv", "MatMul")
+
+
 def quantized(module, x, *skipped):
-    passes = (InsertQuantizers(skip=skipped), Calibrate(), LayOutLinear())
+    passes = (InsertQuantizers(skip=skipped), Calibrate())
     target = PluginHost().find_target("portable")
     context = Context(target=target, calibrators={"min-max": MinMax})
     return run_passes(capture(module, (x,)), passes, context, checked=False).program

@@ -116,7 +116,7 @@ def test_it_declines(case):
 
 
 def test_a_group_norm_of_dynamic_space_declines():
-    sizes = {2: torch.export.Dim("height", min=2, max=9), 3: torch.export.Dim("width", min=2, max=9)}
+    height, width = (torch.export.Dim(name, min=2, max=9) for name in ("height", "width"))
     reason = "its channels or its space have dynamic sizes"
     model = seeded(nn.GroupNorm(3, 6))
-    check_declines(SPLIT, model, (IMAGE,), reason, dynamic_shapes=(sizes,))
+    check_declines(SPLIT, model, (IMAGE,), reason, dynamic_shapes=({2: height, 3: width},))
