@@ -2,15 +2,6 @@
 
 from pathlib import Path
 
-INT8 = {
-    "ConvInteger",
-    "DynamicQuantizeMatMul",
-    "MatMulInteger",
-    "MatMulIntegerToFloat",
-    "QGemm",
-    "QLinearConv",
-    "QLinearMatMul",
-}
 FLOAT = {"Conv", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "MatMul", "NhwcFusedConv"}
 LAYERS = {"Convolution", "FullyConnected", "MatMul"}
 
@@ -34,10 +25,10 @@ class OnnxRuntimeFile:
 
     def kernels(self):
         """Return how many compute kernels are int8, and how many there are."""
-        from rewrite.runtimes.onnxruntime import optimized_graph
+        from rewrite.runtimes.onnxruntime import INT8_KERNELS, optimized_graph
 
         kinds = [node.op_type for node in optimized_graph(self.path, self.threads)]
-        int8 = sum(kind in INT8 for kind in kinds)
+        int8 = sum(kind in INT8_KERNELS for kind in kinds)
         return int8, int8 + sum(kind in FLOAT for kind in kinds)
 
 

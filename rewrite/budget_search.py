@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rewrite.budget import Assignment, Budget, show_bytes
-from rewrite.budget_trial import OPTION as _OPTION
 from rewrite.budget_trial import Trials, decibels, list_changes, noise_of, ratio, weights_of
 from rewrite.errors import CheckError, UsageError
 from rewrite.inspection import Measured
@@ -14,6 +13,7 @@ from rewrite.knapsack import Point, least_noise, least_room
 from rewrite.layer_sizes import Layer, find_layers, layer_bytes, layer_precision
 from rewrite.losses import Inspection
 from rewrite.options import option_values
+from rewrite.overrides import OPTION
 from rewrite.passes import Pass
 from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
@@ -198,7 +198,7 @@ class _Fit:
         options = option_values(self.trials.taker)
         layers = find_layers(self.plain, [self.start.program])
         found = {str(layer_precision(self.start.program, layer)) for layer in layers}
-        return found == {precision} and not (options[_OPTION] or options.get(_SKIP))
+        return found == {precision} and not (options[OPTION] or options.get(_SKIP))
 
     def _points(self) -> list[list[Point]]:
         return [[choice.point for choice in choices] for choices in self.choices]

@@ -7,54 +7,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rewrite.budget import Change
-from rewrite.errors import UsageError
 from rewrite.inspection import Measured, NotQuantizedError, measure_model
 from rewrite.layer_sizes import Layer, layer_precision, program_bytes
 from rewrite.losses import Inspection
-from rewrite.options import option_values
-from rewrite.pass_spec import PassSpec
+from rewrite.overrides import Overridable
 from rewrite.passes import Pass
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
 from rewrite.talk import Talk
 
-OPTION = "override"
-"""Option of a pass: `PATTERN=PRECISION` for some layers."""
 _BATCHES = 1
 """Of calibration data to measure on, beside the example inputs."""
 _LEAST = 1e-300
 
 
-class Trials:
+class Trials(Overridable):
     """Runs a request with more overrides, and measures what comes out."""
 
     def __init__(
         self, request: Request, passes: Sequence[Pass], host: PluginHost, talk: Talk
     ) -> None:
-        takers = [index for index, p in enumerate(passes) if p.precisions]
-        if not takers:
-            raise UsageError(
-                "none of the passes takes overrides, so there is nothing to choose",
-                hint="--preset int8 or int4-weights, or one of their passes that quantize",
-            )
-        self.takers = [passes[index].name for index in takers]
-        self.place = takers[-1]
-        self.taker = passes[self.place]
+        super().__init__(request, passes)
         self.request, self.host, self.talk = request, host, talk
-        self.specs = [PassSpec(p.name, dict(option_values(p))) for p in passes]
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The overrides of the user's own."""
-        overrides: tuple[str, ...] = option_values(self.taker)[OPTION]
-        return overrides
-
-    def request_with(self, overrides: Sequence[str]) -> Request:
-        """Return the request with these overrides, in place of the user's own."""
-        specs = list(self.specs)
-        options = {**specs[self.place].options, OPTION: tuple(overrides)}
-        specs[self.place] = PassSpec(specs[self.place].name, options)  # type: ignore[arg-type]
-        return replace(self.request, passes=tuple(specs), preset=None)
 
     def measure(self, overrides: Sequence[str]) -> Measured:
         """Run the passes and measure every layer; nothing needs to be quantized."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from rewrite.runtimes import Array, LoadedModel
 
-_SECONDS = 1.5
+_SECONDS = 3.0
 """What the turns of one duel may take together."""
+_RUNS = 3
+"""Of a file in a turn, all but the last uncounted: threads of the other file may still spin."""
 _TURNS = (12, 60)
 _GAIN = 0.98
 """Smaller gains are not told from noise."""
@@ -45,12 +47,11 @@ def fight(champion: LoadedModel, challenger: LoadedModel, feeds: Mapping[str, Ar
         challenger: the other one.
         feeds: inputs by name, the same for both.
     """
-    pace = sum(min(model.latency(feeds, 2)) for model in (champion, challenger))
+    pace = _RUNS * sum(min(model.latency(feeds, 2)) for model in (champion, challenger))
     low, high = _TURNS
     turns = min(max(int(1e3 * _SECONDS / max(pace, 1e-3)), low), high)
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(turns):
         for model, found in zip((champion, challenger), times, strict=True):
-            # The first run is not counted: threads of the other file may still spin.
-            found.append(min(model.latency(feeds, 2)))
+            found += model.latency(feeds, 1, seconds=0)
     return Duel(tuple(times[0]), tuple(times[1]))

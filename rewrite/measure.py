@@ -13,7 +13,6 @@ from typing import Any
 from torch import fx
 
 from rewrite.artifact import table_of
-from rewrite.budget_trial import Trials
 from rewrite.compile import rewrite_model
 from rewrite.duel import Duel, fight
 from rewrite.errors import UsageError
@@ -21,6 +20,7 @@ from rewrite.inspection import NotQuantizedError
 from rewrite.job import choose_passes, legalize
 from rewrite.layer_sizes import layer_name
 from rewrite.lowering.lower import feeds, lower, save
+from rewrite.overrides import Overridable
 from rewrite.passes import Context, Pass
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
@@ -130,7 +130,7 @@ class _Search:
         talk: Talk,
         folder: Path,
     ) -> None:
-        self.trials = Trials(request, passes, host, talk)
+        self.overridable = Overridable(request, passes)
         self.request, self.host, self.talk, self.folder = request, host, talk, folder
         self.target = _steered(host, request.target)
         self.runtime = _first_runtime(self.target)
@@ -144,7 +144,7 @@ class _Search:
         )
 
     def run(self) -> Choice:
-        given = self.trials.given
+        given = self.overridable.given
         quantized = self._program(given)
         groups = find_groups(quantized)
         if not groups:
@@ -176,7 +176,7 @@ class _Search:
     ) -> Choice:
         reached, plain = (statistics.median(t) for t in (last.champion, last.challenger))
         return Choice(
-            request=self.trials.request_with(chosen),
+            request=self.overridable.request_with(chosen),
             runtime=self.runtime.name,
             attempts=tuple(attempts),
             start_ms=start,
@@ -186,7 +186,7 @@ class _Search:
         )
 
     def _program(self, overrides: Sequence[str]) -> Program:
-        passes = choose_passes(self.host, self.trials.request_with(overrides))
+        passes = choose_passes(self.host, self.overridable.request_with(overrides))
         return run_passes(self.captured, passes, self.context, checked=False).program
 
     def _load(self, program: Program) -> LoadedModel:

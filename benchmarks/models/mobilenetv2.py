@@ -14,22 +14,22 @@ SETTINGS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 
             (6, 160, 3, 2), (6, 320, 1, 1))  # fmt: skip
 
 
-def conv_bn(inner, outer, kernel, stride=1, groups=1, activate=True):
+def conv_bn(inner, outer, kernel, stride=1, groups=1, activate=True, eps=1e-5):
     layers = [
         nn.Conv2d(inner, outer, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outer),
+        nn.BatchNorm2d(outer, eps=eps),
     ]
     return nn.Sequential(*layers, *([nn.ReLU6(inplace=True)] if activate else []))
 
 
 class InvertedResidual(nn.Module):
-    def __init__(self, inner, outer, stride, expansion):
+    def __init__(self, inner, outer, stride, expansion, kernel=3, eps=1e-5):
         super().__init__()
         hidden = inner * expansion
-        layers = [] if expansion == 1 else [conv_bn(inner, hidden, 1)]
+        layers = [] if expansion == 1 else [conv_bn(inner, hidden, 1, eps=eps)]
         layers += [
-            conv_bn(hidden, hidden, 3, stride, groups=hidden),
-            conv_bn(hidden, outer, 1, activate=False),
+            conv_bn(hidden, hidden, kernel, stride, groups=hidden, eps=eps),
+            conv_bn(hidden, outer, 1, activate=False, eps=eps),
         ]
         self.conv = nn.Sequential(*layers)
         self.residual = stride == 1 and inner == outer

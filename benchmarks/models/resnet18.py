@@ -6,6 +6,13 @@ from torch import nn
 dynamic_shapes = {"x": {0: torch.export.Dim("batch", max=64)}}
 
 
+def shortcut(inner, outer, stride):
+    if stride == 1 and inner == outer:
+        return nn.Identity()
+    conv = nn.Conv2d(inner, outer, 1, stride, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outer))
+
+
 class Block(nn.Module):
     def __init__(self, inner, outer, stride):
         super().__init__()
@@ -13,14 +20,10 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(outer)
         self.conv2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outer)
-        self.downsample = None
-        if stride != 1 or inner != outer:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inner, outer, 1, stride, bias=False), nn.BatchNorm2d(outer)
-            )
+        self.downsample = shortcut(inner, outer, stride)
 
     def forward(self, x):
-        identity = x if self.downsample is None else self.downsample(x)
+        identity = self.downsample(x)
         out = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(out)) + identity)
 

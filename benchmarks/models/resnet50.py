@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from resnet18 import batch, calibration, inputs, randomise  # noqa: F401
+from resnet18 import batch, calibration, inputs, randomise, shortcut  # noqa: F401
 
 dynamic_shapes = {"x": {0: torch.export.Dim("batch", max=64)}}
 EXPANSION = 4
@@ -23,14 +23,10 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outer, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outer)
-        self.downsample = None
-        if stride != 1 or inner != outer:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inner, outer, 1, stride, bias=False), nn.BatchNorm2d(outer)
-            )
+        self.downsample = shortcut(inner, outer, stride)
 
     def forward(self, x):
-        identity = x if self.downsample is None else self.downsample(x)
+        identity = self.downsample(x)
         out = torch.relu(self.bn1(self.conv1(x)))
         out = torch.relu(self.bn2(self.conv2(out)))
         return torch.relu(self.bn3(self.conv3(out)) + identity)

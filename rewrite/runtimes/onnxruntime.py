@@ -21,7 +21,7 @@ __all__ = ["LoadedOnnx", "OnnxRuntime", "run_with_outputs"]
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _FATAL_ONLY = 4
-_INT8_KERNELS = frozenset(
+INT8_KERNELS = frozenset(
     {
         "ConvInteger",
         "DynamicQuantizeMatMul",
@@ -32,6 +32,7 @@ _INT8_KERNELS = frozenset(
         "QLinearMatMul",
     }
 )
+"""Names of kernels that compute with 8-bit integers."""
 _WEIGHT_ONLY = "MatMulNBits"
 # Parts of ONNX Runtime's messages, and what the user can do about each.
 _HINTS = (
@@ -193,7 +194,7 @@ def _verdict(node: ir.Node, kernel: ir.Node | None) -> KernelVerdict:
         return KernelVerdict(qdq_graph.label(node), node.op_type, True, fired, name, reason)
     reason = qdq_graph.not_eligible(node)
     eligible = not reason
-    fired = name in _INT8_KERNELS
+    fired = name in INT8_KERNELS
     if eligible:
         reason = why_broken(node) if fired else why_float(node, name)
     # A kernel that is chosen and then fails at run time computes nothing in int8.

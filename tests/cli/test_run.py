@@ -80,6 +80,17 @@ def test_summary_tells_file_agreement_and_metrics(floating):
     assert lines[heading + 1].split()[0] == "mean"
 
 
+def test_summary_tells_what_was_left_float_and_why(tiny):
+    options = ("--dry-run", "--no-evaluate", "-q")
+    left = "insert-quantizers{override=fc=float},calibrate"
+    called = call(tiny, "--passes", f"fold-batch-norm,{left}", *options)
+    assert called.code == 0, called.err
+    (line,) = [text for text in called.out.splitlines() if text.startswith("left float")]
+    assert line.split(maxsplit=2)[2] == "1 layer: left float on request"
+    called = call(tiny, "--passes", "fold-batch-norm,insert-quantizers,calibrate", *options)
+    assert "left float" not in called.out
+
+
 def test_the_ledger_is_in_the_file(int8):
     entries = {e.key: e.value for e in onnx.load(int8.file).metadata_props}
     assert '"calibrate"' in entries["rewrite.ledger"]

@@ -12,6 +12,7 @@ from rewrite.job import choose_passes
 from rewrite.measure import choose_by_time, find_groups
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
+from rewrite.schema import arguments
 from rewrite.talk import Talk
 
 HOST = PluginHost()
@@ -87,7 +88,7 @@ def test_what_is_faster_is_kept_and_the_next_is_tried_on_top(request_, monkeypat
     assert passes["insert-quantizers"]["override"] == ("0=float",)
     program = rewrite_model(found.request, _without_data(request_)).program
     read = [n for n in program.graph.nodes if n.target is torch.ops.aten.linear.default]
-    kinds = [str(n.args[1].op) for n in read]
+    kinds = [str(arguments(n)["weight"].op) for n in read]
     assert kinds == ["get_attr", "call_function", "call_function"]
 
 
