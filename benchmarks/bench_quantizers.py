@@ -1,8 +1,9 @@
 """Int8 files of this compiler and of its peers, on the runtimes that they are for.
 
 Each quantizer works in a process of its own, on the same 64 samples. Then all files of a model are
-timed in turns in one process. SQNR is that of the first output against the eager model, on 16
-samples that no quantizer saw.
+timed in turns in one process, and opened anew a few times, since where a runtime happens to place
+its buffers moves the time of a file by up to 15 %. SQNR is that of the first output against the
+eager model, on 16 samples that no quantizer saw.
 
     python benchmarks/bench_quantizers.py [MODEL ...] [--target NAME] [--rounds N] [--write]
 """
@@ -46,6 +47,7 @@ MODELS = (
 )
 TARGETS = {"ort-x64": OnnxRuntimeFile, "openvino": OpenVinoFile}
 BASE = "torch.onnx float"
+OPENINGS = 3
 REPORT = HERE / "quantizers.md"
 
 
@@ -71,7 +73,7 @@ def main():
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--target", action="append", choices=list(TARGETS))
     parser.add_argument("--only", action="append", choices=quantizers.NAMES)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=10, help="of each opening")
     parser.add_argument("--write", action="store_true", help=f"write {REPORT.name}")
     parser.add_argument("--child", nargs=4, metavar=("QUANTIZER", "MODEL", "TARGET", "FOLDER"))
     parser.add_argument("--time", nargs=3, metavar=("MODEL", "TARGET", "FILES"))
@@ -135,15 +137,11 @@ def timed(name, target, listed, rounds):
     names = input_names(base)
     feeds = feed(names, module.inputs())
     paths = {BASE: str(base), **json.loads(Path(listed).read_text())}
-    opened = {label: TARGETS[target](path, THREADS) for label, path in paths.items()}
-    times = {label: [] for label in opened}
-    for _ in range(rounds):
-        for label, file in opened.items():
-            # Not counted: the threads of the session before still spin for a while.
-            file.run(feeds)
-            started = time.perf_counter()
-            file.run(feeds)
-            times[label].append(1e3 * (time.perf_counter() - started))
+    times = {label: [] for label in paths}
+    for _ in range(OPENINGS):
+        opened = {label: TARGETS[target](path, THREADS) for label, path in paths.items()}
+        for label, seconds in in_turns(opened, feeds, rounds).items():
+            times[label] += seconds
     examples = held_out(module)
     for label, file in opened.items():
         int8, kernels = file.kernels()
@@ -157,6 +155,19 @@ def timed(name, target, listed, rounds):
             kernels,
             file.megabytes,
         )
+
+
+def in_turns(opened, feeds, rounds):
+    """Return milliseconds of single runs of each file."""
+    times = {label: [] for label in opened}
+    for _ in range(rounds):
+        for label, file in opened.items():
+            # Not counted: the threads of the session before still spin for a while.
+            file.run(feeds)
+            started = time.perf_counter()
+            file.run(feeds)
+            times[label].append(1e3 * (time.perf_counter() - started))
+    return times
 
 
 def table(rows):

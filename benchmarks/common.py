@@ -48,7 +48,14 @@ def export_float(module, path):
             program.save(str(path))
         except torch.onnx.OnnxExporterError as error:
             print(f"torch.onnx: {error}; again by tracing", file=sys.stderr)
-            torch.onnx.export(module.model(), args, str(path), kwargs=kwargs, dynamo=False)
+            torch.onnx.export(
+                module.model(),
+                args,
+                str(path),
+                kwargs=kwargs,
+                input_names=list(kwargs),
+                dynamo=False,
+            )
 
 
 def input_names(path):

@@ -9,7 +9,11 @@ dynamic_shapes = {"pixel_values": {0: torch.export.Dim("batch", max=64)}}
 def model():
     torch.manual_seed(0)
     config = ViTConfig(
-        hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768
+        hidden_size=192,
+        num_hidden_layers=12,
+        num_attention_heads=3,
+        intermediate_size=768,
+        num_labels=1000,
     )
     net = ViTForImageClassification(config).eval()
     for name, parameter in net.named_parameters():
