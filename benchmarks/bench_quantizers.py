@@ -100,7 +100,10 @@ def bench(name, target, arguments):
         os.chdir(folder)
         files, costs = {}, {}
         for quantizer in arguments.only or quantizers.NAMES:
-            label = importlib.import_module(f"quantizers.{quantizer}").LABEL
+            module = importlib.import_module(f"quantizers.{quantizer}")
+            if name not in getattr(module, "ONLY", MODELS):
+                continue
+            label = module.LABEL
             place = Path(folder) / quantizer
             place.mkdir()
             try:

@@ -8,16 +8,28 @@ STAGES = ("insert-quantizers", "correct-bias", "calibrate")
 
 def quantize(module, target, folder):
     """Return the file and the seconds of marking, observing and freezing."""
-    from rewrite.compile import Request, compile_model
-    from rewrite.pass_spec import PassSpec
     from rewrite.plugin_host import PluginHost
 
     host, path = PluginHost(), folder / "ours.onnx"
+    return path, compiled(request_for(module, target, path, host), host)
+
+
+def request_for(module, target, path, host):
+    """Return what the command line would ask for."""
+    from rewrite.pass_spec import PassSpec
+    from rewrite.request import Request
+
     passes = [
         PassSpec(name, {"method": "mse"} if name == "calibrate" else {})
         for name in host.find_preset("int8").passes
     ]
     model = str(MODELS / f"{module.__name__}.py")
-    request = Request(model, tuple(passes), target=target, output=path, threads=THREADS)
+    return Request(model, tuple(passes), target=target, output=path, threads=THREADS)
+
+
+def compiled(request, host):
+    """Write the file, and return the seconds of marking, observing and freezing."""
+    from rewrite.compile import compile_model
+
     result = compile_model(request, host)
-    return path, sum(r.seconds for r in result.reports if r.pass_.name in STAGES)
+    return sum(r.seconds for r in result.reports if r.pass_.name in STAGES)
