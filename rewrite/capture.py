@@ -17,6 +17,7 @@ import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.utils import _pytree as pytree
 
 from rewrite.calling import calling_convention
 from rewrite.canonical import canonicalise
@@ -46,7 +47,11 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
     args, kwargs = split_inputs(inputs)
     _check_model(model)
     sample = _check_runs(model, args, kwargs)
-    exported = _export(model, args, kwargs, dynamic_shapes)
+    try:
+        exported = _export(model, args, kwargs, dynamic_shapes)
+    except CaptureError:
+        _check_results(model, sample)
+        raise
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -108,6 +113,23 @@ def _check_runs(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any])
             where=user_frame(error),
             hint="inputs() must return what the model's forward takes",
         ) from error
+
+
+def _check_results(model: nn.Module, results: Any) -> None:
+    """Refuse results that are neither tensors nor plain constants, nor containers of these."""
+    for path, value in pytree.tree_flatten_with_path(results)[0]:
+        if value is None or isinstance(value, (torch.Tensor, bool, int, float, str)):
+            continue
+        raise CaptureError(
+            f"the model returns {type(value).__name__}{_named(path)}, which holds its tensors "
+            "where no file can name them",
+            where=type(model).__name__,
+            hint="return tensors alone; for one of transformers: config.use_cache = False",
+        )
+
+
+def _named(path: tuple[Any, ...]) -> str:
+    return f" at {pytree.keystr(path)}" if path else ""
 
 
 def _export(

@@ -139,6 +139,19 @@ def seen_files(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.name != "__pycache__")
 
 
+def compile_to(folder, *arguments):
+    """Compile with OUT there before, and make sure that nothing was written."""
+    out = folder / "out"
+    out.mkdir()
+    (out / "model.onnx").write_bytes(b"previous")
+    called = call(*arguments, "-o", out / "model.onnx", "--target", "ort-x64")
+    assert (out / "model.onnx").read_bytes() == b"previous"
+    assert seen_files(out) == ["model.onnx"]
+    assert called.out == ""
+    assert "Traceback" not in called.err
+    return called
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Path:
     """A model file with a batch norm, calibration data and a metric."""
