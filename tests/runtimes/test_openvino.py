@@ -71,6 +71,29 @@ def test_both_runtimes_compute_the_same(tmp_path, block):
         assert x @ y / np.sqrt((x @ x) * (y @ y)) > SAME_FUNCTION_COSINE
 
 
+def test_quantizer_between_a_convolution_and_an_addition_may_not_round(tmp_path):
+    """Behind another convolution the sum is as without that quantizer, to a level in a hundred."""
+    step, sums = 0.05, []
+    for inner in (None, 0.1):
+        g = Graph()
+        x = g.qdq(g.input("x", ["N", 16, 8, 8]), scale=0.015, zero_point=0)
+        y = g.qdq(g.op("Relu", g.conv(x, 16, 16, "first", kernel=1)), scale=0.02, zero_point=0)
+        y = g.conv(y, 16, 16, "second", kernel=1)
+        y = y if inner is None else g.qdq(y, scale=inner)
+        g.output(g.qdq(g.op("Relu", g.op("Add", y, x)), scale=step, zero_point=0))
+        path, feeds = g.save(tmp_path / f"{inner}.onnx"), g.feeds(N=3)
+        loaded = [get_runtime(n).load(path, threads=1) for n in ("openvino", "onnxruntime")]
+        sums.append([next(iter(each.run(feeds).values())) for each in loaded])
+    (plain, plain_elsewhere), (with_inner, rounded) = sums
+    assert share_that_differs(plain, plain_elsewhere, step) < 0.01
+    assert share_that_differs(with_inner, plain, step) < 0.01
+    assert share_that_differs(with_inner, rounded, step) > 0.1
+
+
+def share_that_differs(one, other, step) -> float:
+    return float((np.abs(one - other) > step / 2).mean())
+
+
 def test_conv_needs_no_quantize_after_it(ov):
     g, x = image()
     g.output(g.op("Sigmoid", g.conv(x, 4, 8, "c")))
