@@ -26,8 +26,9 @@ def show_summary(result: Result, recipe: Path | None = None) -> None:
         changed = sum(r.outcome.rewrites for r in result.reports)
         click.echo(f"dry run: {changed} rewrites by {len(result.reports)} passes, nothing written")
     rows = list(_file(result, artifact)) if artifact else []
-    for name, values in result.as_json()["runtimes"].items():
-        rows += runtime_rows(f"{name} {values['version']}", values)
+    for place, (name, values) in enumerate(result.as_json()["runtimes"].items()):
+        # The first one decides; what another makes of the file is told, not what would mend it.
+        rows += runtime_rows(f"{name} {values['version']}", values, reasons=place == 0)
     rows += _left_float(result)
     if artifact:
         rows += _latency(artifact.latency)
@@ -56,7 +57,9 @@ def show_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
     )
 
 
-def runtime_rows(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def runtime_rows(
+    name: str, values: Mapping[str, Any], reasons: bool = True
+) -> Iterator[tuple[str, str]]:
     """Return what one runtime made of the file: agreement, int8 kernels, fallbacks."""
     yield name, _agreement(values["agreement"]) if values["agreement"] else "did not run the file"
     if values.get("problem"):
@@ -65,11 +68,13 @@ def runtime_rows(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, st
     if not int8["eligible"]:
         return
     fallbacks = int8["fallbacks"]
-    yield "", f"{int8['fired']} of {int8['eligible']} eligible nodes run in int8"
-    for entry in fallbacks[:_SHOWN_FALLBACKS]:
+    told = f"{int8['fired']} of {int8['eligible']} eligible nodes run in int8"
+    yield "", told if reasons or not fallbacks else f"{told}; why not all: see --json"
+    shown = fallbacks[:_SHOWN_FALLBACKS] if reasons else []
+    for entry in shown:
         yield "", f"  not {entry['node']}: {entry['reason']}"
-    if len(fallbacks) > _SHOWN_FALLBACKS:
-        yield "", f"  and {len(fallbacks) - _SHOWN_FALLBACKS} more: see --json"
+    if shown and len(fallbacks) > len(shown):
+        yield "", f"  and {len(fallbacks) - len(shown)} more: see --json"
 
 
 def _file(result: Result, artifact: Artifact) -> Iterator[tuple[str, str]]:

@@ -91,6 +91,46 @@ def test_summary_tells_what_was_left_float_and_why(tiny):
     assert "left float" not in called.out
 
 
+RESIDUAL = """\
+import torch
+from torch import nn
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(x + self.second(x))
+
+
+def model():
+    torch.manual_seed(0)
+    return Residual().eval()
+
+
+def inputs():
+    return (torch.randn(1, 4, 8, 8),)
+"""
+
+
+def test_only_the_runtime_that_decides_gives_reasons(tmp_path):
+    pytest.importorskip("openvino")
+    path = tmp_path / "residual.py"
+    path.write_text(RESIDUAL)
+    options = ("--preset", "int8", "--target", "openvino", "-q", "-o", tmp_path / "r.onnx")
+    called = call(path, *options)
+    assert called.code == 0, called.err
+    told = [line.strip() for line in called.out.splitlines() if "eligible" in line]
+    assert told == [
+        "3 of 3 eligible nodes run in int8",
+        "2 of 3 eligible nodes run in int8; why not all: see --json",
+    ]
+    assert "  not " not in called.out
+
+
 def test_the_ledger_is_in_the_file(int8):
     entries = {e.key: e.value for e in onnx.load(int8.file).metadata_props}
     assert '"calibrate"' in entries["rewrite.ledger"]
