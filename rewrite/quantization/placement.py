@@ -13,6 +13,7 @@ from rewrite.passes import Rejection
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS
+from rewrite.quantization.obstacles import Obstacles, values_of
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
 
@@ -70,6 +71,7 @@ class _Planner:
         self.target = target
         self.why_float = why_float
         self.result = Plan()
+        self.obstacles = Obstacles(program, target, why_float)
         self.ends = self._first_and_last() if target.ends else ()
         self.leads_to_kernel = self._leads_to_kernel()
 
@@ -106,13 +108,13 @@ class _Planner:
     def _always(self, node: fx.Node, rule: OpRule) -> None:
         if node in self.result.stored:
             return  # an activation that went into the operator before it
-        reason = self._obstacle(node, rule)
+        reason = self.obstacles.of(node, rule)
         if reason:
             self._reject(node, reason)
             return
         bound = arguments(node)
         for position, (name, spec) in enumerate(rule.inputs.items()):
-            for source in _values(bound.get(name)):
+            for source in values_of(bound.get(name)):
                 self._edge(node, source, spec, is_first=position == 0)
         if rule.output and not self._is_fused(node):
             carrier = self._carrier(node)
@@ -154,7 +156,7 @@ class _Planner:
     def _sides(self, node: fx.Node, rule: OpRule) -> dict[str, fx.Node]:
         """Return the operands of an addition of two float tensors by name, else none."""
         bound = arguments(node)
-        sides = {name: s for name in rule.inputs for s in _values(bound.get(name))}
+        sides = {name: s for name in rule.inputs for s in values_of(bound.get(name))}
         plain = all(not is_weight(s) and _is_float32(s) for s in sides.values())
         return sides if plain and len(sides) == len(rule.inputs) else {}
 
@@ -201,44 +203,6 @@ class _Planner:
             return user
         return node
 
-    def _obstacle(self, node: fx.Node, rule: OpRule) -> str:
-        reason = self.why_float(node)
-        if reason:
-            return reason
-        bound = arguments(node)
-        for name, spec in rule.inputs.items():
-            reason = self._obstacle_at(node, name, bound.get(name), spec)
-            if reason:
-                return reason
-        return _too_narrow(bound.get("weight"), rule.least_channels)
-
-    def _obstacle_at(self, node: fx.Node, name: str, value: Any, spec: str) -> str:
-        if value is None:
-            return ""
-        values = _values(value)
-        if not values:
-            return f"its {name} is a literal"
-        for each in values:
-            val = each.meta.get("val")
-            if not isinstance(val, torch.Tensor) or val.dtype != torch.float32:
-                return f"its {name} is {getattr(val, 'dtype', 'no tensor')}, not float32"
-            if not self._is_finite(each, spec):
-                return f"its {name} holds infinite values, which no scale represents"
-            constant = is_weight(each) or each.target is DEQUANTIZE_BLOCKS
-            if self.target.spec(spec).per_channel and not constant:
-                return f"its {name} is computed at run time, so it has no fixed scale per channel"
-            if kind(node) == "matmul" and val.dim() < 2:
-                return f"its {name} is a vector"
-            if kind(node) == "matmul" and name == "self" and is_weight(each):
-                return "its first factor is a weight, which int8 kernels take second"
-        return ""
-
-    def _is_finite(self, source: fx.Node, spec: str) -> bool:
-        """Tell whether a constant beside activations, such as a mask, has a range."""
-        if not is_weight(source) or self.target.spec(spec).per_channel:
-            return True
-        return bool(torch.isfinite(self.program.weight(str(source.target))).all())
-
     def _reject(self, node: fx.Node, reason: str) -> None:
         self.result.rejected.append(Rejection.of("insert-quantizers", node, reason))
 
@@ -264,7 +228,7 @@ class _Planner:
     def is_kernel(self, node: fx.Node) -> bool:
         """Tell whether a call has an int8 kernel and may use it."""
         rule = self.target.ops.get(kind(node))
-        return rule is not None and rule.mode == "always" and not self._obstacle(node, rule)
+        return rule is not None and rule.mode == "always" and not self.obstacles.of(node, rule)
 
     def _passes_on(self, node: fx.Node, leads: dict[fx.Node, bool]) -> bool:
         rule = self.target.ops.get(kind(node))
@@ -275,22 +239,6 @@ class _Planner:
 def _is_float32(node: fx.Node) -> bool:
     val = node.meta.get("val")
     return isinstance(val, torch.Tensor) and val.dtype == torch.float32
-
-
-def _values(value: Any) -> list[fx.Node]:
-    """Return the tensors of one argument: itself, or a list's."""
-    given = value if isinstance(value, (list, tuple)) else [value]
-    return [each for each in given if isinstance(each, fx.Node)]
-
-
-def _too_narrow(weight: Any, least: int) -> str:
-    """Say that a layer has fewer channels, in or out, than a target's kernels take."""
-    if not least or not isinstance(weight, fx.Node):
-        return ""
-    outside, inside = weight.meta["val"].shape[:2]
-    if min(outside, inside) >= least:
-        return ""
-    return f"it has {inside} channels in and {outside} out: int8 kernels take {least} or more"
 
 
 def _cuts_at_zero(node: fx.Node) -> bool:

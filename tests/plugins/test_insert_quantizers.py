@@ -144,6 +144,15 @@ def test_a_product_with_a_vector_says_so():
     check_declines(INSERT, model, (randn(3, 4), randn(4)), reason, context=context())
 
 
+@pytest.mark.parametrize("scale", [None, 0.5], ids=["weight", "computed"])
+def test_a_product_of_a_constant_with_an_input_says_so(scale):
+    query = nn.Parameter(randn(2, 5, 4))
+    model = Call(lambda m, x: (m.query if scale is None else m.query * scale) @ x)
+    model.register_parameter("query", query)
+    reason = "its first factor is constant, which int8 kernels take second"
+    check_declines(INSERT, model, (randn(2, 4, 3),), reason, context=context())
+
+
 def test_a_sum_with_a_float_is_left_alone():
     program = run(
         captured(Call(lambda m, x: m.b(m.a(x) + 1.0), a=conv(), b=conv()), X),
