@@ -27,7 +27,7 @@ from rewrite.errors import first_line as first_line
 from rewrite.functional import functional_module
 from rewrite.plain_layers import plain_layers, without_mask_detection
 from rewrite.program import Program
-from rewrite.provenance import is_library, short_path
+from rewrite.provenance import is_framework, is_library, short_path
 from rewrite.state import check_stateless, drop_writes
 
 
@@ -182,23 +182,28 @@ def _constraint(text: str) -> str:
 
 
 def user_frame(error: BaseException) -> str | None:
-    """Return `file:line: code` of the innermost frame outside torch and the standard library."""
-    own = f"{Path(__file__).parent}{os.sep}"
+    """Return `file:line: code` of the innermost frame that is the user's own.
+
+    Where there is none, as with a model of an installed package, of the innermost one that is not
+    of torch or the standard library either.
+    """
+    compiler = f"{Path(__file__).parent}{os.sep}"
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    for link in reversed(chain):
-        found = [
-            f
-            for f in traceback.extract_tb(link.__traceback__)
-            if not is_library(f.filename) and not f.filename.startswith(own)
-        ]
-        if found:
-            frame = found[-1]
+    frames = [f for link in reversed(chain) for f in reversed(_frames(link))]
+    frames = [f for f in frames if not f.filename.startswith(compiler)]
+    for foreign in (is_library, is_framework):
+        frame = next((f for f in frames if not foreign(f.filename)), None)
+        if frame is not None:
             return f"{short_path(frame.filename)}:{frame.lineno}: {(frame.line or '').strip()}"
     return None
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return list(traceback.extract_tb(error.__traceback__))
 
 
 def _fake_mode(module: fx.GraphModule) -> FakeTensorMode:

@@ -9,6 +9,7 @@ import re
 import sysconfig
 from pathlib import Path
 
+import torch
 from torch import fx
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in \S+)?')
@@ -16,14 +17,25 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in \S+)?')
 CARRIED = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "seq_nr")
 """Entries of `Node.meta` that new nodes take over from the nodes they replace."""
 
+_TORCH = f"{Path(torch.__file__).parent}{os.sep}"
+
 
 @functools.cache
 def is_library(file: str) -> bool:
     """Tell whether a source file is an installed package's or Python's own, not the user's."""
-    if file.startswith("<") or {"site-packages", "dist-packages"} & set(Path(file).parts):
+    return bool({"site-packages", "dist-packages"} & set(Path(file).parts)) or is_framework(file)
+
+
+@functools.cache
+def is_framework(file: str) -> bool:
+    """Tell whether a source file is torch's, a launcher's or Python's own: never a model's."""
+    if file.startswith("<"):
         return True
     paths = sysconfig.get_paths()
-    return file.startswith(tuple(f"{paths[p]}{os.sep}" for p in ("stdlib", "platstdlib")))
+    own = [paths[name] for name in ("stdlib", "platstdlib")]
+    inside = any(file.startswith(f"{folder}{os.sep}") for folder in own)
+    package = {"site-packages", "dist-packages"} & set(Path(file).parts)
+    return (inside and not package) or file.startswith(_TORCH)
 
 
 def frames(node: fx.Node) -> list[tuple[str, int]]:

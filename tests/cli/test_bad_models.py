@@ -97,6 +97,19 @@ def test_data_dependent_control_flow_names_the_line(tmp_path):
     ]
 
 
+def test_a_model_of_an_installed_package_is_named_by_its_own_line(tmp_path, monkeypatch):
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    branch = "        return x if x.sum() > 0 else -x"
+    lines = ("from torch import nn", "class Net(nn.Module):", "    def forward(self, x):", branch)
+    (packages / "branching_lib.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(packages)
+    path = linear_model(tmp_path, prepare="import branching_lib; return branching_lib.Net().eval()")
+    called = compile_to(tmp_path, path)
+    assert called.code == 1
+    assert called.error[1].endswith(f"branching_lib.py:4: {branch.strip()}")
+
+
 def test_model_in_training_mode(tmp_path):
     path = linear_model(tmp_path, prepare="return net")
     called = compile_to(tmp_path, path)
