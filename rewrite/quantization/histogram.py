@@ -124,11 +124,11 @@ class Histogram:
 
     def _bins(self, chunk: torch.Tensor) -> torch.Tensor:
         if self.limit == 0:
-            return torch.full_like(chunk, HALF, dtype=torch.int64)
-        # A power of two times a float is exact, and so is the floor.
+            return torch.full_like(chunk, HALF, dtype=torch.int32)
+        # A power of two times a float is exact, and so is the floor; every magnitude is below the
+        # limit. Counting 32-bit integers takes half the time of counting 64-bit ones.
         wide = chunk if chunk.dtype == torch.float64 else chunk.float()
-        steps = wide * (HALF / self.limit)
-        return steps.floor_().to(torch.int64).add_(HALF).clamp_(0, BINS - 1)
+        return (wide * (HALF / self.limit)).floor_().add_(HALF).to(torch.int32)
 
 
 class HistogramCalibrator(Calibrator):
