@@ -82,7 +82,7 @@ def _show_one(value: dict[str, Any]) -> None:
     show_table(
         ("operator", "mode", "inputs", "output"),
         [
-            (kind, rule["mode"], _settings(rule["inputs"]), rule["output"] or "float")
+            (kind, rule["mode"], _settings(rule["inputs"]), _output(rule))
             for kind, rule in value["ops"].items()
         ],
     )
@@ -93,6 +93,17 @@ def _show_one(value: dict[str, Any]) -> None:
             ("known to be bad here", "what happens", "what is done"),
             [(f["name"], f"{f['runtime']} {f['symptom']}", f["does"]) for f in value["faults"]],
         )
+
+
+def _output(rule: dict[str, Any]) -> str:
+    """Return what an operator's result is, and what the rule asks for besides."""
+    kept = rule["mode"] in ("share", "follow")
+    parts = [rule["output"] or ("as the input" if kept else "float")]
+    if rule["least_channels"]:
+        parts.append(f"{rule['least_channels']} channels or more")
+    if rule["fuses_convolution"]:
+        parts.append("takes in a convolution")
+    return ", ".join(parts)
 
 
 def _settings(values: dict[str, Any]) -> str:

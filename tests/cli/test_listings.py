@@ -113,6 +113,20 @@ def test_targets_and_one_target():
     assert call("targets", "portable").out.startswith("portable: ")
 
 
+@pytest.mark.parametrize(
+    ("target", "operator", "output"),
+    [
+        ("openvino", "add", "activation, takes in a convolution"),
+        ("openvino", "max-pool", "as the input"),
+        ("tensorrt", "conv", "float, 16 channels or more"),
+    ],
+)
+def test_a_target_tells_what_its_rules_ask_for(target, operator, output):
+    lines = call("targets", target).out.splitlines()
+    (told,) = [line for line in lines if line.split()[:1] == [operator]]
+    assert told.endswith(f"  {output}")
+
+
 def test_zoo_tells_accuracy_size_and_source():
     value = {m["name"]: m for m in call("zoo", "--json").json}
     model = value["zoo:vit-digits"]
