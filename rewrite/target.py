@@ -36,8 +36,6 @@ class OpRule:
     result has the scale of the first input, which is a weight."""
     least_channels: int = 0
     """Layers with fewer input or output channels stay float."""
-    fuses_convolution: bool = False
-    """With `join`: one side that is a convolution's result, read by nothing else, stays float."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ KEYS = {
     "producer",
     "cost",
 }
-RULE_KEYS = ("inputs", "output", "mode", "least-channels", "fuses-convolution")
+RULE_KEYS = ("inputs", "output", "mode", "least-channels")
 BIASES = ("int32", "int8", "float32")
 HALVES = ("none", "storage", "compute")
 _NAMED = ("spec", "op", "producer", "ends")
@@ -240,8 +240,7 @@ class _Reader:
         inputs, output = dict(rule.get("inputs", {})), rule.get("output")
         for name in [*inputs.values(), *([output] if output else [])]:
             self._known(name, specs)
-        least, fuses = rule.get("least-channels", 0), rule.get("fuses-convolution", False)
-        return OpRule(inputs, output, mode, least, fuses)
+        return OpRule(inputs, output, mode, rule.get("least-channels", 0))
 
     def _known(self, name: str, specs: Mapping[str, QuantSpec]) -> None:
         if name not in specs:

@@ -101,8 +101,6 @@ def _output(rule: dict[str, Any]) -> str:
     parts = [rule["output"] or ("as the input" if kept else "float")]
     if rule["least_channels"]:
         parts.append(f"{rule['least_channels']} channels or more")
-    if rule["fuses_convolution"]:
-        parts.append("takes in a convolution")
     return ", ".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,14 +116,14 @@ class _Planner:
         for position, (name, spec) in enumerate(rule.inputs.items()):
             for source in values_of(bound.get(name)):
                 self._edge(node, source, spec, is_first=position == 0)
-        if rule.output and not self._is_fused(node):
+        if rule.output:
             carrier = self._carrier(node)
             self.result.stored.setdefault(carrier, (rule.output, carrier.name))
 
     def _join(self, node: fx.Node, rule: OpRule) -> None:
         if not self.leads_to_kernel[node] or self.why_float(node) or not _is_float32(node):
             return
-        sources = [s for s in node.all_input_nodes if not self._is_fused(s)]
+        sources = list(node.all_input_nodes)
         literal = any(isinstance(arguments(node).get(n), (int, float)) for n in rule.inputs)
         if literal or not sources or any(s not in self.result.stored for s in sources):
             return
@@ -133,40 +133,18 @@ class _Planner:
 
     def _skip(self, node: fx.Node, rule: OpRule) -> None:
         """Quantize what is added to a convolution's result, so that both become one kernel."""
-        sides = self._sides(node, rule)
-        branch = self._branch(sides)
-        if branch is None or self.why_float(node):
-            return
-        for name, source in sides.items():
-            if name != branch:
-                self._edge(node, source, rule.inputs[name])
-
-    def _is_fused(self, node: fx.Node) -> bool:
-        """Tell whether a convolution goes on in float, into an addition that fuses with it."""
-        if len(node.users) != 1 or not self._is_convolution(node):
-            return False
-        user = next(iter(node.users))
-        rule = self.target.ops.get(kind(user))
-        if rule is None or not rule.fuses_convolution or self.why_float(user):
-            return False
-        sides = self._sides(user, rule)
-        branch = self._branch(sides)
-        return branch is not None and sides[branch] is node
-
-    def _sides(self, node: fx.Node, rule: OpRule) -> dict[str, fx.Node]:
-        """Return the operands of an addition of two float tensors by name, else none."""
         bound = arguments(node)
         sides = {name: s for name in rule.inputs for s in values_of(bound.get(name))}
         plain = all(not is_weight(s) and _is_float32(s) for s in sides.values())
-        return sides if plain and len(sides) == len(rule.inputs) else {}
-
-    def _branch(self, sides: Mapping[str, fx.Node]) -> str | None:
-        """Return the side that a convolution makes for the addition alone.
-
-        Where both sides are convolutions, the first one goes on in float: `out += downsample(x)`.
-        """
-        found = (n for n, s in sides.items() if self._is_convolution(s) and len(s.users) == 1)
-        return next(found, None)
+        if self.why_float(node) or len(sides) < len(rule.inputs) or not plain:
+            return
+        branches = [n for n, s in sides.items() if self._is_convolution(s) and len(s.users) == 1]
+        if not branches:
+            return
+        # Where both sides are convolutions, the first one goes on in float: `out += downsample(x)`.
+        for name, source in sides.items():
+            if name != branches[0]:
+                self._edge(node, source, rule.inputs[name])
 
     def _table(self, node: fx.Node, rule: OpRule) -> None:
         """Quantize a table of constants, and what is looked up in it at the same scale."""

@@ -71,16 +71,35 @@ def test_both_runtimes_compute_the_same(tmp_path, block):
         assert x @ y / np.sqrt((x @ x) * (y @ y)) > SAME_FUNCTION_COSINE
 
 
+def residual(inner: float | None, batch: int | str = "N", step: float = 0.05) -> Graph:
+    """Return relu(conv(conv(x)) + x), the branch quantized at a scale or left float."""
+    g = Graph()
+    x = g.qdq(g.input("x", [batch, 16, 8, 8]), scale=0.015, zero_point=0)
+    y = g.qdq(g.op("Relu", g.conv(x, 16, 16, "first", kernel=1)), scale=0.02, zero_point=0)
+    y = g.conv(y, 16, 16, "second", kernel=1)
+    y = y if inner is None else g.qdq(y, scale=inner)
+    g.output(g.qdq(g.op("Relu", g.op("Add", y, x)), scale=step, zero_point=0))
+    return g
+
+
+@pytest.mark.parametrize("batch", ["N", 3])
+@pytest.mark.parametrize("inner", [0.1, None])
+def test_residual_branch_left_float(inner, batch, tmp_path):
+    path = residual(inner, batch).save(tmp_path / "m.onnx")
+    config = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.Core().compile_model(str(path), "CPU", config).get_runtime_model()
+    layers, key = [op.get_rt_info() for op in model.get_ordered_ops()], "originalLayersNames"
+    origins = [str(info[key].value).split(",") for info in layers if key in info]
+    (second,) = [names for names in origins if "second" in names]
+    fused = any(name.startswith("add") for name in second)
+    assert fused is not (inner is None and batch == 3)
+
+
 def test_quantizer_between_a_convolution_and_an_addition_may_not_round(tmp_path):
     """Behind another convolution the sum is as without that quantizer, to a level in a hundred."""
     step, sums = 0.05, []
     for inner in (None, 0.1):
-        g = Graph()
-        x = g.qdq(g.input("x", ["N", 16, 8, 8]), scale=0.015, zero_point=0)
-        y = g.qdq(g.op("Relu", g.conv(x, 16, 16, "first", kernel=1)), scale=0.02, zero_point=0)
-        y = g.conv(y, 16, 16, "second", kernel=1)
-        y = y if inner is None else g.qdq(y, scale=inner)
-        g.output(g.qdq(g.op("Relu", g.op("Add", y, x)), scale=step, zero_point=0))
+        g = residual(inner, step=step)
         path, feeds = g.save(tmp_path / f"{inner}.onnx"), g.feeds(N=3)
         loaded = [get_runtime(n).load(path, threads=1) for n in ("openvino", "onnxruntime")]
         sums.append([next(iter(each.run(feeds).values())) for each in loaded])

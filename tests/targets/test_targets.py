@@ -121,20 +121,6 @@ def test_tensorrt_adds_a_float_branch_to_an_int8_skip(compiled):
     assert {made[name] for name in concat.input} == {"DequantizeLinear"}
 
 
-def test_openvino_adds_a_float_branch_and_quantizes_the_sum(compiled):
-    result, _ = compiled("openvino", "conv-net")
-    graph = graph_of(result)
-    made = {o: n for n in graph.node for o in n.output}
-    (add,) = [n for n in graph.node if n.op_type == "Add"]
-    assert sorted(made[name].op_type for name in add.input) == ["Conv", "DequantizeLinear"]
-    readers = [n for n in graph.node if add.output[0] in n.input]
-    (relu,) = readers
-    (quantizer,) = [n for n in graph.node if relu.output[0] in n.input]
-    assert [relu.op_type, quantizer.op_type] == ["Relu", "QuantizeLinear"]
-    kernels = result.artifact.runtimes[0].kernels
-    assert kernels and all(verdict.fired for verdict in kernels)
-
-
 def test_tensorrt_leaves_small_layers_and_attention_float(compiled):
     result, _ = compiled("tensorrt", "conv-net")
     reasons = {r.reason for report in result.reports for r in report.outcome.rejected}
