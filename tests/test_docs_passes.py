@@ -24,6 +24,7 @@ from rewrite.quantization import (
     freeze,
     observe,
     padding,
+    obstacles,
     placement,
     profit,
 )
@@ -40,7 +41,7 @@ SECTIONS = (
 )
 ELSEWHERE = {
     "halve-floats": (compute, ranges, weights),
-    "insert-quantizers": (placement, profit),
+    "insert-quantizers": (obstacles, placement, profit),
     "calibrate": (batches, biases, cache, freeze, observe, padding),
 }
 """Modules that give reasons for a pass, beside its own."""
