@@ -23,8 +23,8 @@ from rewrite.quantization import (
     cache,
     freeze,
     observe,
-    padding,
     obstacles,
+    padding,
     placement,
     profit,
 )
