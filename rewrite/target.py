@@ -17,6 +17,7 @@ AVOIDABLE = (
     "float-relu-behind-product",
     "product-read-twice",
     "float-weight-quantized",
+    "zero-point-behind-concat",
 )
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-import numpy as np
 import onnx_ir as ir
 
+from rewrite.lowering.barrier import same, scalar
+from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.sizes import hide_sizes
 
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -50,10 +51,10 @@ def split_readers(model: ir.Model) -> None:
         shared = output.is_graph_output() or len(quantized) < len(uses)
         if not quantized or not shared or not _ends_product(node):
             continue
-        same = _same(model, output, f"{node.name}_quantized")
-        model.graph.insert_after(node, same)
+        copy = same(model, output, f"{node.name}_quantized")
+        model.graph.insert_after(node, copy)
         for use in quantized:
-            use.node.replace_input_with(use.idx, same.outputs[0])
+            use.node.replace_input_with(use.idx, copy.outputs[0])
 
 
 def keep_weights(model: ir.Model) -> None:
@@ -72,9 +73,9 @@ def keep_weights(model: ir.Model) -> None:
             continue
         if not _reaches_quantizer(_with_bias(node)):
             continue
-        same = _same(model, value, f"{node.name}_float")
-        model.graph.insert_before(node, same)
-        node.replace_input_with(0, same.outputs[0])
+        copy = same(model, value, f"{node.name}_float")
+        model.graph.insert_before(node, copy)
+        node.replace_input_with(0, copy.outputs[0])
 
 
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
@@ -82,6 +83,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "float-relu-behind-product": free_products,
     "product-read-twice": split_readers,
     "float-weight-quantized": keep_weights,
+    "zero-point-behind-concat": hold_concats,
 }
 """What to do about each fault, by its name in a target."""
 
@@ -139,14 +141,6 @@ def _reaches_quantizer(node: ir.Node | None) -> bool:
     )
 
 
-def _same(model: ir.Model, value: ir.Value, name: str) -> ir.Node:
-    """Return max(value, lowest), which is the value and which no runtime merges."""
-    same = ir.node("Max", [value, _scalar(model, "lowest", float(np.finfo(np.float32).min))])
-    same.name, made = name, same.outputs[0]
-    made.name, made.type, made.shape = f"{name}_out", value.type, value.shape
-    return same
-
-
 def _is_quantized(node: ir.Node) -> bool:
     uses = node.outputs[0].uses()
     readers = [use.node.op_type for use in uses]
@@ -157,7 +151,7 @@ def _spell_out(model: ir.Model, node: ir.Node) -> None:
     """Replace a Relu by Max with 0, a Clip by Max and Min with its bounds."""
     output, value = node.outputs[0], node.inputs[0]
     if node.op_type == "Relu":
-        bounds: list[tuple[str, ir.Value | None]] = [("Max", _scalar(model, "zero", 0.0))]
+        bounds: list[tuple[str, ir.Value | None]] = [("Max", scalar(model, "zero", 0.0))]
     else:
         bounds = list(zip(("Max", "Min"), node.inputs[1:3], strict=False))
     made: list[ir.Node] = []
@@ -174,15 +168,3 @@ def _spell_out(model: ir.Model, node: ir.Node) -> None:
     ir.convenience.replace_all_uses_with(output, value, replace_graph_outputs=True)
     model.graph.remove(node, safe=True)
     value.name = name
-
-
-def _scalar(model: ir.Model, name: str, number: float) -> ir.Value:
-    known = model.graph.initializers.get(name)
-    if known is not None:
-        return known
-    tensor = ir.tensor(number, dtype=ir.DataType.FLOAT, name=name)
-    value = ir.Value(
-        name=name, shape=ir.Shape([]), type=ir.TensorType(tensor.dtype), const_value=tensor
-    )
-    model.graph.register_initializer(value)
-    return value

@@ -11,17 +11,31 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import torch
+from rewrite_plugins.calibrate import Calibrate
+from rewrite_plugins.calibrators.min_max import MinMax
+from rewrite_plugins.insert_quantizers import InsertQuantizers
 from rewrite_plugins.lowerings import LOWERINGS
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from rewrite import Program, capture
+from rewrite import Context, Program, capture
 from rewrite.lowering.export import export_onnx
 from rewrite.lowering.lower import Lowered, feeds, lower, save
+from rewrite.pipeline import run_passes
+from rewrite.plugin_host import PluginHost
 
 OPSET = 20
 TOLERANCE = 1e-5
 """Float32 kernels of two libraries on values near one."""
+
+
+def quantized(
+    module: nn.Module, x: torch.Tensor, *skipped: str, target: str = "portable"
+) -> Program:
+    """Capture a model, put the quantizers of a target in and calibrate them on its input."""
+    passes = (InsertQuantizers(skip=skipped), Calibrate())
+    context = Context(target=PluginHost().find_target(target), calibrators={"min-max": MinMax})
+    return run_passes(capture(module.eval(), (x,)), passes, context, checked=False).program
 
 
 def lowered(program: Program, opset: int = OPSET, **metadata: Any) -> Lowered:

@@ -6,23 +6,18 @@ from collections import Counter
 
 import pytest
 import torch
-from rewrite_plugins.calibrate import Calibrate
-from rewrite_plugins.calibrators.min_max import MinMax
-from rewrite_plugins.insert_quantizers import InsertQuantizers
 from rewrite_plugins.lowerings import LOWERINGS
 from torch import nn
 from torch.export import Dim
 
-from rewrite import Context, capture
+from rewrite import capture
 from rewrite.errors import UsageError
 from rewrite.lowering.lower import lower
 from rewrite.lowering.steer import FAULTS
-from rewrite.pipeline import run_passes
-from rewrite.plugin_host import PluginHost
 from rewrite.runtimes import get_runtime
 from rewrite.target import AVOIDABLE, Target
 
-from .models import run, written
+from .models import quantized, run, written
 
 IMAGE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 ROWS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
@@ -204,10 +199,3 @@ def test_a_float_layer_that_the_runtime_leaves_alone_is_left_alone(case, tmp_pat
     verdicts = get_runtime("onnxruntime").load(written(lowered, tmp_path), threads=1).kernels()
     (kernel,) = [v.kernel for v in verdicts if not v.eligible]
     assert kernel in ("Conv", "FusedConv", "MatMul")
-
-
-def quantized(module, x, *skipped):
-    passes = (InsertQuantizers(skip=skipped), Calibrate())
-    target = PluginHost().find_target("portable")
-    context = Context(target=target, calibrators={"min-max": MinMax})
-    return run_passes(capture(module, (x,)), passes, context, checked=False).program

@@ -109,6 +109,27 @@ def test_quantizer_between_a_convolution_and_an_addition_may_not_round(tmp_path)
     assert share_that_differs(with_inner, rounded, step) > 0.1
 
 
+def joined(reader: str, barrier: bool = False, zero_point: int = 113) -> Graph:
+    """Return a product of rows joined along axis 1, quantized with a zero point behind that."""
+    g = Graph(20)
+    first, second = g.input("first", ["N", 1, 16]), g.input("second", ["N", 4, 16])
+    y = g.op("Concat", first, g.qdq(second, scale=0.03, zero_point=zero_point), axis=1)
+    y = g.op("Max", y, g.const("lowest", np.float32(-3e38))) if barrier else y
+    y = g.op(reader, y) if reader == "Relu" else y
+    y = g.qdq(y, zero_point=zero_point)
+    y = g.op(reader, y, perm=[1, 0, 2]) if reader == "Transpose" else y
+    g.output(g.op("MatMul", y, g.weight("w", [16, 32], axis=1), name="m"))
+    return g
+
+
+@pytest.mark.parametrize("reader", ["MatMul", "Relu", "Transpose"])
+def test_quantizer_behind_a_concat_along_other_axes_than_the_last(reader, ov):
+    with pytest.raises(RuntimeFailure, match="MatMulTransformation"):
+        ov(joined(reader))
+    check(ov(joined(reader, barrier=True))["m"], "FullyConnected")
+    check(ov(joined(reader, zero_point=0))["m"], "FullyConnected")
+
+
 def share_that_differs(one, other, step) -> float:
     return float((np.abs(one - other) > step / 2).mean())
 
