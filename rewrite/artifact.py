@@ -12,7 +12,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import Lowering
-from rewrite.equivalence import Inputs, difference
+from rewrite.equivalence import Difference, Inputs, difference
 from rewrite.errors import CheckError, UsageError
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
@@ -142,6 +142,7 @@ def build_artifact(
     inputs: Sequence[Inputs],
     metadata: Mapping[str, Any],
     talk: Talk,
+    loss: Difference | None = None,
 ) -> Artifact:
     """Lower a legalized program to `path`, run it, and hold it to what was simulated.
 
@@ -163,7 +164,7 @@ def build_artifact(
             continue
         talk.step(f"run on {name} {runtime.version}")
         decides = artifact.first is None
-        error = _problem(artifact, runtime, program, inputs, request)
+        error = _problem(artifact, runtime, program, inputs, request, loss)
         if error is None:
             continue
         if decides and request.checks == "strict":
@@ -193,6 +194,7 @@ def _problem(
     program: Program,
     inputs: Sequence[Inputs],
     request: Request,
+    loss: Difference | None,
 ) -> CheckError | None:
     """Run a file on a runtime and return what is wrong with it there, recorded as well."""
     assert artifact.lowered is not None
@@ -201,7 +203,12 @@ def _problem(
         agreement = artifact.runtimes[-1].agreement
         if agreement is not None and request.checks != "off":
             lowered = artifact.lowered
-            require(agreement, quantized=lowered.is_quantized, half=lowered.computes_half)
+            require(
+                agreement,
+                quantized=lowered.is_quantized,
+                half=lowered.computes_half,
+                loss=loss,
+            )
     except RuntimeFailure as failure:
         error = CheckError(failure.what, hint=failure.hint or None)
     except CheckError as failure:

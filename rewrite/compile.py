@@ -124,7 +124,7 @@ def _rewrite(
         checked=request.checks != "off",
         on_report=talk.passed,
     )
-    result.program, result.reports = done.program, done.reports
+    result.program, result.reports, result.loss = done.program, done.reports, done.loss
     tell_types(done.program, target, host.faults(), talk)
     return Job(request, host, talk, description, target, context, result, eager, fixed)
 

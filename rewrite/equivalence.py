@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,17 @@ class Difference:
     """Largest difference over the largest reference value, worst output."""
     sqnr_db: float
     cosine: float
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return an entry for the command line's JSON; null for what is infinite.
+
+        Equal results have no finite SQNR; where infinities or NaN differ, neither has `max_abs`.
+        """
+        return {
+            "max_abs": _finite(self.max_abs),
+            "sqnr_db": _finite(self.sqnr_db),
+            "cosine": self.cosine,
+        }
 
 
 def check_inputs(program: Program) -> list[Inputs]:
@@ -99,13 +111,15 @@ def check(pass_: Pass, before: list[list[Any]], after: list[list[Any]]) -> Diffe
         CheckError: when an exact pass is off by more than 1e-10, an approximate one by more than
             its bound, or any pass produces NaN where there was none.
     """
-    pairs = [pair for b, a in zip(before, after, strict=True) for pair in _pairs(pass_, b, a)]
-    if any(bool((a.isnan() & ~b.isnan()).any()) for b, a in pairs):
+    for b, a in zip(before, after, strict=True):
+        _require_same_shapes(pass_, b, a)
+    compared = pairs(before, after)
+    if any(bool((a.isnan() & ~b.isnan()).any()) for b, a in compared):
         raise CheckError(
             f"after pass '{pass_.name}' an output holds NaN where there was none",
             hint="this is a bug of the pass: leave it out, and report the model",
         )
-    worst = difference(pairs)
+    worst = difference(compared)
     if pass_.equivalence == "exact" and not worst.relative <= EXACT_RELATIVE_ERROR:
         raise CheckError(
             f"pass '{pass_.name}' claims to be exact, but its relative error in float64 is "
@@ -119,6 +133,15 @@ def check(pass_: Pass, before: list[list[Any]], after: list[list[Any]]) -> Diffe
             hint="leave the pass out for this model",
         )
     return worst
+
+
+def pairs(
+    before: list[list[Any]], after: list[list[Any]]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Pair the tensors among the outputs of two programs, for every draw of the inputs."""
+    draws = zip(before, after, strict=True)
+    outputs = (pair for b, a in draws for pair in zip(b, a, strict=True))
+    return [(b, a) for b, a in outputs if isinstance(b, torch.Tensor)]
 
 
 def difference(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Difference:
@@ -147,6 +170,10 @@ def difference(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Difference
     return Difference(max_abs, relative, decibel(signal, noise), _cosine(dot, left, right))
 
 
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def decibel(signal: float, noise: float) -> float:
     """Return 10·log10(signal/noise), infinite without noise."""
     if noise == 0:
@@ -158,10 +185,7 @@ def _cosine(dot: float, left: float, right: float) -> float:
     return 1.0 if left == right == 0 else dot / max((left * right) ** 0.5, 1e-300)
 
 
-def _pairs(
-    pass_: Pass, before: list[Any], after: list[Any]
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    pairs = []
+def _require_same_shapes(pass_: Pass, before: list[Any], after: list[Any]) -> None:
     for b, a in zip(before, after, strict=True):
         if not isinstance(b, torch.Tensor):
             continue
@@ -171,10 +195,6 @@ def _pairs(
                 f"pass '{pass_.name}' changed the shape of an output: {tuple(b.shape)} → {found}",
                 hint="this is a bug of the pass: leave it out, and report the model",
             )
-        if b.dtype == torch.bool or not b.is_floating_point():
-            b, a = b.double(), a.double()
-        pairs.append((b, a))
-    return pairs
 
 
 def _other_size(size: int, dim: DynamicDim) -> int:

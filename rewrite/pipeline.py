@@ -52,6 +52,8 @@ class PipelineResult:
 
     program: Program
     reports: list[PassReport] = field(default_factory=list)
+    loss: equivalence.Difference | None = None
+    """Float64 outputs against those of the program as given; None unless checked and changed."""
 
 
 def order_passes(passes: Sequence[type[Pass]]) -> list[type[Pass]]:
@@ -133,6 +135,7 @@ def run_passes(
     if checked:
         inputs = equivalence.check_inputs(program)
         before = cache.get(_OUTPUTS, program, lambda p: equivalence.reference(p, inputs))
+    given = before
     for p in passes:
         started = time.perf_counter()
         for observer in observers:
@@ -154,6 +157,8 @@ def run_passes(
         on_report(report)
         for observer in observers:
             observer.after_pass(p, result.program, outcome)
+    if any(report.difference for report in result.reports):
+        result.loss = equivalence.difference(equivalence.pairs(given, before))
     return result
 
 

@@ -259,7 +259,7 @@ class PluginHost:
         raise PluginError(
             f"{error.what}; {failed}",
             where=broken[0].failures[0].where,
-            hint=f"{error.hint} Otherwise mend or reinstall the plugin; see: rewrite plugins",
+            hint=f"{error.hint}; otherwise mend or reinstall the plugin; see: rewrite plugins",
         )
 
 

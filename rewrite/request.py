@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from rewrite.artifact import Artifact
     from rewrite.descriptors import Model as ModelDescription
+    from rewrite.equivalence import Difference
     from rewrite.pass_spec import PassSpec
     from rewrite.passes import Pass
     from rewrite.pipeline import PassReport
@@ -76,6 +77,8 @@ class Result:
     model: str
     target: str
     reports: list[PassReport] = field(default_factory=list)
+    loss: Difference | None = None
+    """Float64 outputs of the program against the model's; None unless checked and changed."""
     passes: list[Pass] = field(default_factory=list)
     description: ModelDescription | None = None
     """The model as it was run: with the calibration data and the sizes that were asked for."""
@@ -98,6 +101,7 @@ class Result:
             "target": self.target,
             "fixed": self.fixed,
             "passes": [r.as_json() for r in self.reports],
+            "loss": self.loss.as_json() if self.loss else None,
             "artifact": artifact.describe() if artifact else None,
             "metrics": metrics,
             "agreement": artifact.agreement_json() if artifact else None,

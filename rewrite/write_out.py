@@ -53,6 +53,7 @@ def _write_onnx(job: Job, path: Path) -> None:
         inputs=check_batches(job.description, job.program),
         metadata=_metadata(job),
         talk=job.talk,
+        loss=result.loss,
     )
     if artifact.loaded is not None:
         evaluate(job, "deployed", job.fixed.runner(artifact.runner(job.program)))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SHOWN_FALLBACKS = 8
 _SHOWN_REASONS = 4
+_LOW_SQNR = 20.0
+"""In dB. Below it, an error of a tenth of the output, classes begin to change."""
 
 
 def show_summary(result: Result, recipe: Path | None = None) -> None:
@@ -26,6 +28,7 @@ def show_summary(result: Result, recipe: Path | None = None) -> None:
         changed = sum(r.outcome.rewrites for r in result.reports)
         click.echo(f"dry run: {changed} rewrites by {len(result.reports)} passes, nothing written")
     rows = list(_file(result, artifact)) if artifact else []
+    rows += _loss(result)
     for place, (name, values) in enumerate(result.as_json()["runtimes"].items()):
         # The first one decides; what another makes of the file is told, not what would mend it.
         rows += runtime_rows(f"{name} {values['version']}", values, reasons=place == 0)
@@ -82,6 +85,20 @@ def _file(result: Result, artifact: Artifact) -> Iterator[tuple[str, str]]:
     yield "wrote", f"{artifact.path} ({size_text(artifact.size)}{opset})"
 
 
+def _loss(result: Result) -> Iterator[tuple[str, str]]:
+    """Return what the lossy passes cost; the exact ones were held to be so."""
+    if result.loss is None or all(report.pass_.equivalence == "exact" for report in result.reports):
+        return
+    values = result.loss.as_json()
+    if values["max_abs"] is None:
+        yield "outputs", "infinities or NaN where the model has none"
+        return
+    sqnr = values["sqnr_db"]
+    yield "outputs", "the model's" if sqnr is None else f"{sqnr:.1f} dB SQNR against the model's"
+    if sqnr is not None and sqnr < _LOW_SQNR:
+        yield "", f"which layers cost it: rewrite inspect {result.model}"
+
+
 def _left_float(result: Result) -> Iterator[tuple[str, str]]:
     """Return what was not quantized, and why: the most frequent reasons first."""
     quantizing = [report for report in result.reports if report.pass_.precisions]
@@ -94,8 +111,11 @@ def _left_float(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _agreement(values: Mapping[str, Any]) -> str:
-    sqnr = values["sqnr_db"]
-    parts = [f"agrees to {sqnr:.1f} dB" if sqnr is not None else "agrees exactly"]
+    if values["max_abs"] is None:
+        parts = ["has infinities or NaN in other places"]
+    else:
+        sqnr = values["sqnr_db"]
+        parts = [f"agrees to {sqnr:.1f} dB" if sqnr is not None else "agrees exactly"]
     if values.get("top1_percent") is not None:
         parts.append(f"top-1 {values['top1_percent']:.2f} %")
     layers = values.get("layers")

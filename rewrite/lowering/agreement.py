@@ -53,9 +53,7 @@ class Agreement:
     def as_json(self) -> dict[str, Any]:
         """Return the entry `agreement` of the command line's JSON."""
         result: dict[str, Any] = {
-            "max_abs": self.difference.max_abs,
-            "sqnr_db": _finite(self.difference.sqnr_db),
-            "cosine": self.difference.cosine,
+            **self.difference.as_json(),
             "top1_percent": self.top1,
         }
         if self.layers is not None:
@@ -127,13 +125,21 @@ def layer_by_layer(
     return LayerReport(len(names), total, worst, worst_name)
 
 
-def require(agreement: Agreement, *, quantized: bool, half: bool = False) -> None:
+def require(
+    agreement: Agreement,
+    *,
+    quantized: bool,
+    half: bool = False,
+    loss: Difference | None = None,
+) -> None:
     """Hold a file to what was simulated.
 
     Args:
         agreement: what was measured.
         quantized: whether the file holds quantized tensors, whose roundings may flip.
         half: whether it computes in float16.
+        loss: how far the program is from the model; if further than a file may be from the
+            program, the error says that rounding is magnified wherever it is computed.
 
     Raises:
         CheckError: naming the layer, or the SQNR reached and required.
@@ -148,12 +154,14 @@ def require(agreement: Agreement, *, quantized: bool, half: bool = False) -> Non
     floor = LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
     floor = LOWEST_QUANTIZED_SQNR if quantized else floor
     if not agreement.difference.sqnr_db >= floor:
+        hint = "report the model"
+        if loss is not None and not loss.sqnr_db >= floor:
+            hint = (
+                f"the program itself is {loss.sqnr_db:.1f} dB from the model, which magnifies "
+                "every rounding: see rewrite inspect MODEL"
+            )
         raise CheckError(
             f"the deployed file agrees with the program only to "
             f"{agreement.difference.sqnr_db:.1f} dB (required: {floor:.0f} dB)",
-            hint="report the model; --check report writes the file all the same",
+            hint=f"{hint}; --checks report writes the file all the same",
         )
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None

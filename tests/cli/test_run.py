@@ -17,6 +17,7 @@ def test_json_has_the_documented_keys(int8):
         "model",
         "target",
         "passes",
+        "loss",
         "artifact",
         "metrics",
         "agreement",
@@ -51,6 +52,8 @@ def test_json_tells_what_happened(int8):
     assert value["metrics"]["eager"]["mean"] != value["metrics"]["program"]["mean"]
     deployed, program = value["metrics"]["deployed"]["mean"], value["metrics"]["program"]["mean"]
     assert deployed == pytest.approx(program, rel=1e-4)
+    assert set(value["loss"]) == {"max_abs", "sqnr_db", "cosine"}
+    assert 20 < value["loss"]["sqnr_db"] < 60
     assert value["latency_ms"]["float"] > 0
     assert value["latency_ms"]["deployed"] > 0
 
@@ -78,6 +81,22 @@ def test_summary_tells_file_agreement_and_metrics(floating):
     heading = next(i for i, line in enumerate(lines) if line.startswith("metric"))
     assert lines[heading].split() == ["metric", "eager", "program", "deployed"]
     assert lines[heading + 1].split()[0] == "mean"
+
+
+@pytest.mark.parametrize(("bits", "low"), [("w8a8", False), ("w2a2", True)])
+def test_summary_tells_how_far_the_outputs_are_from_the_model(bits, low, tiny):
+    passes = f"fold-batch-norm,insert-quantizers{{bits={bits}}},calibrate"
+    called = call(tiny, "--passes", passes, "--dry-run", "--no-evaluate", "-q")
+    assert called.code == 0, called.err
+    lines = [line.split() for line in called.out.splitlines()]
+    place = next(i for i, words in enumerate(lines) if words[0] == "outputs")
+    assert lines[place][2:] == ["dB", "SQNR", "against", "the", "model's"]
+    assert (float(lines[place][1]) < 20) is low
+    assert (lines[place + 1][-3:] == ["rewrite", "inspect", str(tiny)]) is low
+
+
+def test_summary_says_nothing_of_exact_passes(floating):
+    assert "outputs" not in floating.called.out
 
 
 def test_summary_tells_what_was_left_float_and_why(tiny):

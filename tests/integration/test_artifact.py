@@ -10,6 +10,8 @@ from torch.export import Dim
 
 from rewrite import CheckError, Lowering
 from rewrite.artifact import table_of
+from rewrite.equivalence import Difference
+from rewrite.lowering.agreement import Agreement, require
 from rewrite.runtimes import RuntimeFailure, get_runtime
 from rewrite.runtimes.onnxruntime import LoadedOnnx, OnnxRuntime
 from rewrite.runtimes.openvino import LoadedOpenVino, OpenVino
@@ -87,6 +89,15 @@ def test_problem_on_the_first_runtime_stops_everything(how, message, monkeypatch
     with pytest.raises(CheckError, match=message):
         compile_case(CASE, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_magnifies_every_rounding_is_told_from_a_wrong_file():
+    found = Agreement(Difference(1.0, 1.0, 10.0, 0.9), None)
+    for lossy, hint in ((5.5, "the program itself is 5.5 dB from the model"), (30.0, "report")):
+        with pytest.raises(CheckError, match=r"only to 10.0 dB \(required: 20 dB\)") as raised:
+            require(found, quantized=True, loss=Difference(1.0, 1.0, lossy, 0.9))
+        assert raised.value.hint.startswith(hint)
+    require(Agreement(Difference(1.0, 0.1, 21.0, 0.99), None), quantized=True)
 
 
 def test_report_writes_the_file_all_the_same(monkeypatch, tmp_path):
