@@ -24,7 +24,23 @@ def why_float(node: ir.Node, kernel: str) -> str:
         reason = rule(node, first, second)
         if reason:
             return reason
+    if kernel.startswith("Subgraph") and _is_behind_float_product(first):
+        return (
+            "OpenVINO makes one kernel of the attention and names the type of its first product "
+            "only, which is float"
+        )
     return f"OpenVINO runs it as float {kernel}, for no reason known here"
+
+
+def _is_behind_float_product(probabilities: qdq.Dequantized) -> bool:
+    """Tell whether a float product gives, past a softmax, what a second one reads."""
+    quantize = probabilities.quantize
+    value = quantize.inputs[0] if quantize is not None else None
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type == "MatMul":
+            return any(qdq.dequantized(given) is None for given in node.inputs[:2])
+        value = node.inputs[0] if node.inputs else None
+    return False
 
 
 def _weight(node: ir.Node, first: qdq.Dequantized, second: qdq.Dequantized) -> str | None:

@@ -203,6 +203,18 @@ def test_matmul_of_two_activations(ov, a, b, reason):
     check(ov(g)["m"], "MatMul", reason=reason)
 
 
+@pytest.mark.parametrize("rows", [1, 16])
+def test_attention_whose_first_product_is_float(ov, rows):
+    g = Graph()
+    q, k, v = (
+        g.input(n, ["N", 4, *s]) for n, s in (("q", [rows, 16]), ("k", [16] * 2), ("v", [16] * 2))
+    )
+    scores = g.op("Mul", g.op("MatMul", q, k, name="qk"), g.const("scale", np.float32(0.25)))
+    found = g.qdq(g.op("Softmax", scores, axis=-1), scale=1 / 255, zero_point=0)
+    g.output(g.op("MatMul", found, g.qdq(v, dtype=S8, zero_point=0), name="pv"))
+    check(ov(g)["pv"], "Subgraph", reason="the type of its first product only, which is float")
+
+
 def test_weight_only_is_not_int8(ov):
     g = Graph()
     g.output(g.op("MatMul", g.input("x", ["N", 16]), g.weight("w", [16, 32]), name="m"))
