@@ -247,10 +247,8 @@ def write_pt2(
 
 def place(artifact: Artifact, output: Path) -> None:
     """Move a finished file, and the weights beside it, to where the user wants them."""
-    # The weights first: whoever finds the new model finds its weights too.
-    parts = sorted(artifact.path.parent.glob(f"{artifact.path.name}*"), reverse=True)
     try:
-        for part in parts:
+        for part in _parts(artifact.path):
             part.replace(output.resolve().parent / part.name)
     except OSError as error:
         raise UsageError(f"cannot write '{output}': {error.strerror}") from error
@@ -277,4 +275,13 @@ def table_of(lowerings: Sequence[Lowering], target: str) -> dict[Any, Callable[.
 
 
 def _bytes(path: Path) -> int:
-    return sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*"))
+    return sum(part.stat().st_size for part in _parts(path))
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return a written file and, in front of it, the weights that `save` put beside it.
+
+    The weights come first: whoever finds a moved model finds its weights too.
+    """
+    weights = path.with_name(f"{path.name}.data")
+    return [weights, path] if weights.exists() else [path]

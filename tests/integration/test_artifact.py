@@ -8,8 +8,8 @@ from onnxscript import opset20 as op
 from torch import nn
 from torch.export import Dim
 
-from rewrite import CheckError, Lowering
-from rewrite.artifact import table_of
+from rewrite import CheckError, Lowering, UsageError
+from rewrite.artifact import Artifact, place, table_of
 from rewrite.equivalence import Difference
 from rewrite.lowering.agreement import Agreement, require
 from rewrite.runtimes import RuntimeFailure, get_runtime
@@ -118,3 +118,20 @@ def test_example_may_be_a_view(tmp_path):
         return nn.Linear(6, 3), {"input": rows}, {"input": {0: batch}}
 
     assert compile_case(Case("view", make), tmp_path).artifact.path.is_file()
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["one file", "weights beside it"])
+def test_a_name_with_brackets_is_a_name(beside, monkeypatch, tmp_path):
+    if beside:
+        monkeypatch.setattr("rewrite.lowering.lower._EXTERNAL_DATA_BYTES", 0)
+    result = compile_case(Case("linear[1]", linear), tmp_path)
+    names = ["linear[1].onnx", "linear[1].onnx.data"][: 1 + beside]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert result.artifact.size == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert get_runtime("onnxruntime").load(result.artifact.path) is not None
+
+
+def test_a_file_that_is_gone_is_not_put_in_place(tmp_path):
+    artifact = Artifact(tmp_path / "scratch" / "model.onnx")
+    with pytest.raises(UsageError, match=r"cannot write '.*': No such file or directory"):
+        place(artifact, tmp_path / "model.onnx")
