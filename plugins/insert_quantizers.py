@@ -83,25 +83,32 @@ class InsertQuantizers(Pass):
 
 def _insert(program: Program, plan: Plan) -> int:
     emit = Emitter(program)
-    readers: dict[tuple[fx.Node, str], list[fx.Node]] = {}
-    for edge in plan.edges:
-        readers.setdefault((edge.source, edge.spec), []).append(edge.consumer)
-    for node, (spec, group) in plan.stored.items():
+    group_of = _groups(plan)
+    marks: dict[fx.Node, fx.Node] = {}
+    for node, (spec, owner) in plan.stored.items():
+        group = group_of.get(owner, owner.name)
         mark = emit.call(OBSERVE, like=node, after=node, x=node, spec=spec, group=group)
         emit.redirect(node, mark)
-        readers = {(mark if s is node else s, p): users for (s, p), users in readers.items()}
+        marks[node] = mark
+    readers: dict[tuple[fx.Node, str], list[fx.Node]] = {}
+    for edge in plan.edges:
+        source = marks.get(edge.source, edge.source)
+        readers.setdefault((source, edge.spec), []).append(edge.consumer)
+    places = {node: place for place, node in enumerate(program.graph.nodes)}
     for (source, spec), users in readers.items():
-        group = source.target if is_weight(source) else f"{source.name}.{spec}"
-        anchor = _first(program, users)
+        group = group_of.get(source, f"{source.name}.{spec}")
+        anchor = min(users, key=places.__getitem__)
         mark = emit.call(OBSERVE, like=anchor, x=source, spec=spec, group=group)
         for user in users:
             emit.replace_use(user, source, mark)
     return len(plan.stored) + len(readers)
 
 
-def _first(program: Program, users: list[fx.Node]) -> fx.Node:
-    """Return the first of the users in graph order: the mark goes right before it."""
-    if len(users) == 1:
-        return users[0]
-    wanted = set(users)
-    return next(node for node in program.graph.nodes if node in wanted)
+def _groups(plan: Plan) -> dict[fx.Node, str]:
+    """Name the group of each weight after it, apart from those named after calls."""
+    owners = [owner for _, owner in plan.stored.values()]
+    taken = {owner.name for owner in owners}
+    taken |= {f"{edge.source.name}.{edge.spec}" for edge in plan.edges}
+    weights = {node for node in (*owners, *(e.source for e in plan.edges)) if is_weight(node)}
+    names = {node: str(node.target) for node in weights}
+    return {node: f"@{name}" if name in taken else name for node, name in names.items()}

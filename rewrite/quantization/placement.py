@@ -36,8 +36,8 @@ class Edge:
 class Plan:
     """Which tensors are stored quantized, and which edges are quantized on their own."""
 
-    stored: dict[fx.Node, tuple[str, str]] = field(default_factory=dict)
-    """(spec, group) of tensors that every user reads quantized."""
+    stored: dict[fx.Node, tuple[str, fx.Node]] = field(default_factory=dict)
+    """(spec, whose scale it has) of tensors that every user reads quantized."""
     edges: list[Edge] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
 
@@ -103,7 +103,7 @@ class _Planner:
             return
         for node in self.program.inputs():
             if _is_float32(node) and node.users:
-                self.result.stored[node] = (self.target.inputs, node.name)
+                self.result.stored[node] = (self.target.inputs, node)
 
     def _always(self, node: fx.Node, rule: OpRule) -> None:
         if node in self.result.stored:
@@ -118,7 +118,7 @@ class _Planner:
                 self._edge(node, source, spec, is_first=position == 0)
         if rule.output:
             carrier = self._carrier(node)
-            self.result.stored.setdefault(carrier, (rule.output, carrier.name))
+            self.result.stored.setdefault(carrier, (rule.output, carrier))
 
     def _join(self, node: fx.Node, rule: OpRule) -> None:
         if not self.leads_to_kernel[node] or self.why_float(node) or not _is_float32(node):
@@ -129,7 +129,7 @@ class _Planner:
             return
         if rule.output:
             carrier = self._carrier(node)
-            self.result.stored.setdefault(carrier, (rule.output, carrier.name))
+            self.result.stored.setdefault(carrier, (rule.output, carrier))
 
     def _skip(self, node: fx.Node, rule: OpRule) -> None:
         """Quantize what is added to a convolution's result, so that both become one kernel."""
@@ -152,7 +152,7 @@ class _Planner:
         table = arguments(node)[name]
         if is_weight(table) and _is_float32(table) and not self.why_float(node):
             self._edge(node, table, spec)
-            self.result.stored.setdefault(node, (spec, str(table.target)))
+            self.result.stored.setdefault(node, (spec, table))
 
     def _share(self, node: fx.Node) -> None:
         source = node.all_input_nodes[0] if node.all_input_nodes else None

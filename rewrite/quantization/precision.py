@@ -117,17 +117,17 @@ def set_bits(
         precision = wanted(edge.consumer) or default
         bits = precision.weight if is_weight(edge.source) else precision.activation
         plan.edges[index] = replace(edge, spec=_with_bits(edge.spec, bits, target))
-    bits_of: dict[str, int] = {}
-    for node, (spec, group) in plan.stored.items():
+    bits_of: dict[fx.Node, int] = {}
+    for node, (spec, owner) in plan.stored.items():
         for user in node.users:
             rule = target.ops.get(kind(user))
             reader = wanted(user) if rule and rule.mode == "always" else None
             if reader is not None:
                 own = _bits(target.spec(spec))
-                bits_of[group] = max(bits_of.get(group, 0), reader.activation or own)
-    for node, (spec, group) in plan.stored.items():
-        bits = bits_of.get(group, default.activation)
-        plan.stored[node] = (_with_bits(spec, bits, target), group)
+                bits_of[owner] = max(bits_of.get(owner, 0), reader.activation or own)
+    for node, (spec, owner) in plan.stored.items():
+        bits = bits_of.get(owner, default.activation)
+        plan.stored[node] = (_with_bits(spec, bits, target), owner)
     for index, edge in enumerate(plan.edges):
         rule = target.ops.get(kind(edge.consumer))
         if rule is not None and rule.mode == "table":

@@ -200,3 +200,24 @@ def test_probabilities_are_unsigned_as_the_first_factor_only():
         if node.target is torch.ops.aten.matmul.default:
             specs[node.name] = [str(arguments(source)["spec"]) for source in node.args]
     assert specs == {"matmul": ["probability", "operand"], "matmul_1": ["operand", "operand"]}
+
+
+@pytest.mark.parametrize("name", ["mul", "gain"])
+def test_a_weight_that_is_named_like_a_call_has_a_scale_of_its_own(name):
+
+    def forward(m, x):
+        y = m.conv(x)
+        return m.last(y * y.tanh() + getattr(m, name))
+
+    weight = torch.full((3, 1, 1), 100.0)
+    program = captured(Call(forward, conv=conv(), last=conv(), **{name: weight}), X)
+    marked = run_passes(program, [INSERT], context(name="qnn")).program
+    found = {}
+    for mark in marked.graph.nodes:
+        if mark.name.startswith("observe"):
+            bound = arguments(mark)
+            found.setdefault(bound["group"], set()).add(bound["x"].op)
+    assert all(len(kinds) == 1 for kinds in found.values())
+    assert {group for group, kinds in found.items() if kinds == {"get_attr"}} >= {
+        "@mul" if name == "mul" else "gain"
+    }
