@@ -17,16 +17,17 @@ from safetensors.torch import save_file
 from rewrite.descriptors import State
 from rewrite.errors import UsageError
 from rewrite.program import Program
+from rewrite.quantization.data_digest import DataDigest, digest_value
 
-_FORMAT = "rewrite calibration 1"
+_FORMAT = "rewrite calibration 2"
 _PATIENCE = 20.0
 """A file is written when this many times its writing took has passed: 5 % of the time at most."""
 _NAMES = {
-    "program": "program or other weights",
-    "target": "target",
-    "method": "method",
-    "options": "options",
-    "data": "calibration data",
+    "program": "another program or other weights",
+    "target": "another target",
+    "method": "another method",
+    "options": "other options",
+    "data": "other calibration data",
 }
 
 
@@ -36,6 +37,8 @@ class Progress:
 
     batches: int = 0
     """How many were looked at."""
+    data: DataDigest = field(default_factory=DataDigest)
+    """Of these batches, where there is a cache."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Why some did not count, by their number."""
     tokens: int = 0
@@ -71,9 +74,11 @@ class CalibrationCache:
         except (SafetensorError, OSError) as error:
             raise self._refused(f"cannot be read: {error}") from None
         if metadata.get("format") != _FORMAT:
-            raise self._refused("is no calibration cache")
+            raise self._refused("is no calibration cache of this version")
         self._compare(json.loads(metadata["fingerprint"]))
-        return Progress(**json.loads(metadata["progress"])), _nested(tensors)
+        progress = json.loads(metadata["progress"])
+        data = DataDigest(**progress.pop("data"))
+        return Progress(data=data, **progress), _nested(tensors)
 
     def save(self, progress: Progress, states: dict[str, State]) -> None:
         """Write the file, and put it in place of the one before."""
@@ -96,13 +101,17 @@ class CalibrationCache:
         """Tell whether it is time to write again."""
         return time.monotonic() >= self._next
 
+    def other_data(self, why: str) -> UsageError:
+        """Return the error for data that are not those that were counted."""
+        return self._refused(f"is of {_NAMES['data']}: {why}")
+
     def _compare(self, found: dict[str, str]) -> None:
         for key, name in _NAMES.items():
             was, now = found.get(key, ""), self.fingerprint.get(key, "")
             if was == now:
                 continue
             told = f": {was}, now {now}" if key in ("method", "options") else ""
-            raise self._refused(f"is of another {name}{told}")
+            raise self._refused(f"is of {name}{told}")
 
     def _refused(self, why: str) -> UsageError:
         return UsageError(
@@ -116,8 +125,7 @@ def program_digest(program: Program) -> str:
     digest = hashlib.sha256(program.text().encode())
     for name, tensor in program.used_weights():
         digest.update(name.encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
+        digest_value(digest, tensor)
     return digest.hexdigest()
 
 

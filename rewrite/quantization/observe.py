@@ -20,6 +20,7 @@ from rewrite.passes import Context
 from rewrite.program import Program
 from rewrite.quantization.batches import Inputs, check_batch, pieces, split
 from rewrite.quantization.cache import CalibrationCache, Progress
+from rewrite.quantization.data_digest import DataDigest
 from rewrite.quantization.markers import OBSERVE
 from rewrite.quantization.owners import find_owners
 from rewrite.quantization.padding import Mask, Padding
@@ -103,11 +104,20 @@ class _Observation:
 
     def run(self) -> Observed:
         self._resume()
+        counted, again = self.progress.batches, DataDigest()
+        for number, inputs in self._numbered():
+            if number <= counted:
+                again.add(self._flat(inputs).values())
+                different = self.progress.data.unlike(again)
+                self._refuse(different and f"{different} is another")
+            else:
+                more = f"there are more than the {counted} batches that were counted"
+                self._refuse(more if self.progress.complete else "")
+                self._take(number, inputs)
+            self.context.progress("calibrate", number, self._total())
+        left = again.batches
+        self._refuse(f"{left} of {counted} batches are left" if left < counted else "")
         if not self.progress.complete:
-            for number, inputs in self._numbered():
-                if number > self.progress.batches:
-                    self._take(number, inputs)
-                self.context.progress("calibrate", number, self._total())
             self._require_batches()
             self.progress.complete = True
             self._save()
@@ -122,6 +132,11 @@ class _Observation:
         self.progress, states = found
         for group, state in states.items():
             self.estimators[group].load_state(state)
+
+    def _refuse(self, why: str) -> None:
+        """Raise the error of a cache of other data, unless there is no reason."""
+        if self.how.cache is not None and why:
+            raise self.how.cache.other_data(why)
 
     def _numbered(self) -> Iterator[tuple[int, Inputs]]:
         """Yield every batch with its number; the example's when there are no calibration data."""
@@ -168,8 +183,10 @@ class _Observation:
         else:
             self._count_tokens()
         self.progress.batches = number
-        if self.how.cache is not None and self.how.cache.is_due():
-            self._save()
+        if self.how.cache is not None:
+            self.progress.data.add(self._flat(inputs).values())
+            if self.how.cache.is_due():
+                self._save()
 
     def _intercept(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if node.target is not OBSERVE:
@@ -193,9 +210,12 @@ class _Observation:
     def _kept(self, inputs: Inputs) -> dict[Mask, torch.Tensor]:
         if self.how.padding is None:
             return {}
+        return self.how.padding.kept(self._flat(inputs))
+
+    def _flat(self, inputs: Inputs) -> dict[str, Any]:
+        """Return the inputs by their names."""
         signature = self.program.signature
-        named = zip(signature.input_names, signature.flatten_inputs(*inputs), strict=True)
-        return self.how.padding.kept(dict(named))
+        return dict(zip(signature.input_names, signature.flatten_inputs(*inputs), strict=True))
 
     def _count_tokens(self) -> None:
         for kept in self.kept.values():

@@ -17,7 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from rewrite import Calibrator, CheckError, UsageError
+from rewrite.device import DeviceInterpreter
 from rewrite.quantization import cache
+from rewrite.quantization.data_digest import DataDigest
 
 from .models import context, run
 from .test_calibrate import batches, conv, marked
@@ -71,24 +73,147 @@ def test_stopped_and_resumed(program, tmp_path, method, after):
     assert same(resumed, run(program, Calibrate(method=method), context=context(batches(6))))
 
 
-def test_batches_before_the_stop_are_not_looked_at_again(program, tmp_path):
-    path = tmp_path / "cache"
+class Counted:
+    """Counts the batches that are computed."""
+
+    def __init__(self, monkeypatch):
+        self.batches = 0
+        before = DeviceInterpreter.run_inputs
+
+        def run_inputs(interpreter, args, kwargs):
+            self.batches += 1
+            return before(interpreter, args, kwargs)
+
+        monkeypatch.setattr(DeviceInterpreter, "run_inputs", run_inputs)
+
+
+def stop(program, path: Path, after: int, method: str = "min-max") -> None:
     stopped = settings(path)
-    stopped.calibration = lambda: stopping(4)
+    stopped.calibration = lambda: stopping(after)
     with pytest.raises(KeyboardInterrupt):
-        run(program, Calibrate(), context=stopped)
-    damaged = batches(6)
-    damaged[3][0][:] = torch.nan
-    run(program, Calibrate(), context=settings(path, damaged))
+        run(program, Calibrate(method=method), context=stopped)
+
+
+def test_batches_before_the_stop_are_not_computed_again(program, tmp_path, monkeypatch):
+    path = tmp_path / "cache"
+    stop(program, path, 4)
+    counted = Counted(monkeypatch)
+    run(program, Calibrate(), context=settings(path))
+    assert counted.batches == 2
 
 
 @pytest.mark.parametrize("method", ["min-max", "auto"])
-def test_a_complete_cache_needs_no_computing(program, tmp_path, method):
+def test_a_complete_cache_needs_no_computing(program, tmp_path, monkeypatch, method):
     path = tmp_path / "cache"
     first = run(program, Calibrate(method=method), context=settings(path))
-    again = settings(path)
-    again.calibration = lambda: pytest.fail("no batch is needed")
-    assert same(run(program, Calibrate(method=method), context=again), first)
+    counted = Counted(monkeypatch)
+    assert same(run(program, Calibrate(method=method), context=settings(path)), first)
+    assert counted.batches == 0
+
+
+def changed(number: int) -> list:
+    """Return the batches with the smallest change to one of them."""
+    data = batches(6)
+    first = data[number - 1][0].reshape(-1)[:1]
+    first.copy_(torch.nextafter(first, torch.tensor(torch.inf)))
+    return data
+
+
+OTHER = {
+    "another": (lambda: changed(3), "of other calibration data: batch 3 is another"),
+    "order": (lambda: batches(6)[::-1], "of other calibration data: batch 1 is another"),
+    "fewer": (lambda: batches(6)[:2], "of other calibration data: 2 of 4 batches are left"),
+    "none": (list, "of other calibration data: 0 of 4 batches are left"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_going_on_with_other_data_is_refused(program, tmp_path, name):
+    path = tmp_path / "cache"
+    stop(program, path, 4)
+    data, message = OTHER[name]
+    with pytest.raises(UsageError, match=message):
+        run(program, Calibrate(), context=settings(path, data()))
+
+
+WHEN_COMPLETE = {
+    "another": (lambda: changed(6), "of other calibration data: batch 6 is another"),
+    "fewer": (lambda: batches(6)[:5], "of other calibration data: 5 of 6 batches are left"),
+    "more": (lambda: batches(7), "data: there are more than the 6 batches that were counted"),
+}
+
+
+@pytest.mark.parametrize("name", WHEN_COMPLETE)
+def test_a_complete_cache_of_other_data_is_refused(program, tmp_path, name):
+    path = tmp_path / "cache"
+    run(program, Calibrate(), context=settings(path))
+    data, message = WHEN_COMPLETE[name]
+    with pytest.raises(UsageError, match=message):
+        run(program, Calibrate(), context=settings(path, data()))
+
+
+def test_a_limit_of_batches_is_all_that_is_compared(program, tmp_path):
+    path, pass_ = tmp_path / "cache", Calibrate(batches=5)
+    first = run(program, pass_, context=settings(path))
+    assert same(run(program, pass_, context=settings(path, changed(6))), first)
+
+
+def test_other_example_inputs_are_refused(tmp_path):
+    path = tmp_path / "cache"
+    bare = settings(path)
+    bare.calibration = None
+    run(marked(conv(), batches()[0][0]), Calibrate(), context=bare)
+    run(marked(conv(), batches()[0][0]), Calibrate(), context=bare)
+    with pytest.raises(UsageError, match="of other calibration data: batch 1 is another"):
+        run(marked(conv(), batches()[1][0]), Calibrate(), context=bare)
+
+
+def digest_of(count: int, other: int = 0) -> DataDigest:
+    made = DataDigest()
+    for number in range(1, count + 1):
+        made.add([torch.tensor([number, number == other]), None])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("count", "other", "told"),
+    [
+        (64, 33, "batch 33"),
+        (65, 65, "batch 65"),
+        (65, 64, "one of batches 63-64"),
+        (1000, 1, "one of batches 1-16"),
+        (1000, 999, "one of batches 993-1000"),
+    ],
+)
+def test_a_digest_names_the_batch_in_constant_memory(count, other, told):
+    kept, again, found = digest_of(count), DataDigest(), []
+    assert len(kept.marks) <= 64
+    for number in range(1, count + 1):
+        again.add([torch.tensor([number, number == other]), None])
+        found.append(kept.unlike(again))
+    assert next(each for each in found if each) == told
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(4),
+        torch.zeros(2, 2),
+        torch.zeros(4, dtype=torch.int32),
+        torch.zeros(4, dtype=torch.bfloat16),
+        torch.tensor(False),
+        2,
+        None,
+    ],
+)
+def test_a_digest_tells_types_and_shapes_apart(value):
+    one, other = DataDigest(), DataDigest()
+    one.add([value])
+    other.add([torch.zeros(4, 1)])
+    assert one.last != other.last
+    again = DataDigest()
+    again.add([value])
+    assert again.last == one.last
 
 
 def test_the_file_is_whole_at_any_time(program, tmp_path):
@@ -116,8 +241,8 @@ def test_a_cache_is_small(program, tmp_path):
 
 DIFFERENT = {
     "method": (Calibrate(method="mse"), {}, "of another method: min-max, now mse"),
-    "options": (Calibrate(batches=2), {}, "of another options: .*batches=None.* now .*batches=2"),
-    "data": (Calibrate(), {"identity": "others"}, "of another calibration data$"),
+    "options": (Calibrate(batches=2), {}, "of other options: .*batches=None.* now .*batches=2"),
+    "data": (Calibrate(), {"identity": "others"}, "of other calibration data$"),
 }
 
 
