@@ -8,13 +8,15 @@ import onnx_ir as ir
 
 from rewrite.lint.file import CLAMPS, File, behind_clamp, quantizers_of
 from rewrite.lint.rule import Finding, Rule
-from rewrite.runtimes.qdq_graph import is_constant, is_quantize, only_reader, readers
+from rewrite.runtimes.qdq_graph import PASS_THROUGH, is_constant, is_quantize, only_reader, readers
 
 _DATA_INPUTS = {"Clip": 1, "Resize": 1, "Pad": 1, "Upsample": 1}
 """Operators whose later inputs say how to work, and are no tensors to quantize."""
 _JOINS = ("Add", "Mul", "Concat")
 _NO_TENSOR_WORK = ("Constant", "Shape", "Size")
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
+_ON_INTEGERS = PASS_THROUGH | {"Clip"}
+"""Operators that may stand inside a pair: the integers move, or are cut to fewer bits."""
 
 
 def _is_dequantized(value: ir.Value) -> bool:
@@ -98,11 +100,24 @@ def _outputs(file: File) -> Iterator[Finding]:
 
 def _pairs(file: File) -> Iterator[Finding]:
     for node in file.quantizers:
-        for reader in readers(node.outputs[0]):
-            if reader.op_type not in ("DequantizeLinear", "Clip"):
+        ends = list(_ends(node.outputs[0]))
+        for reader in ends:
+            if reader is not None and reader.op_type != "DequantizeLinear":
                 yield node, f"is read by {reader.op_type}: let it read a DequantizeLinear"
-        if node.outputs[0].is_graph_output() or not readers(node.outputs[0]):
+        if None in ends or not ends:
             yield node, "is read by no DequantizeLinear: add one"
+
+
+def _ends(value: ir.Value) -> Iterator[ir.Node | None]:
+    """Yield what reads integers once they are moved and clipped, None for an output."""
+    if value.is_graph_output():
+        yield None
+    for reader in readers(value):
+        if reader.op_type in _ON_INTEGERS and reader.inputs[0] is value:
+            for output in reader.outputs:
+                yield from _ends(output)
+        else:
+            yield reader
 
 
 RULES = (
@@ -132,7 +147,7 @@ RULES = (
     ),
     Rule(
         "pairs",
-        "What a quantizer gives is read by dequantizers alone.",
+        "What a quantizer gives is read by dequantizers alone, also behind what moves it.",
         "ONNX, QDQ format of ONNX Runtime and OpenVINO",
         _pairs,
     ),

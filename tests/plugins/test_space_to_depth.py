@@ -14,6 +14,7 @@ from torch import nn
 from torch.export import Dim
 
 from rewrite import capture
+from rewrite.lint import lint
 from rewrite.lowering.lower import lower, save
 from rewrite.runtimes import get_runtime
 from rewrite.testing import check_declines, check_pass
@@ -134,3 +135,13 @@ def test_wider_options_take_more():
     pass_ = SpaceToDepth(most_channels=8, most_stride=8)
     after = check_pass(pass_, program, rewrites=1, context=where)
     assert ops(after).count("permute") == 1
+
+
+@pytest.mark.parametrize("target", ["ort-x64", "ort-arm64"])
+def test_the_file_keeps_the_rules_of_its_targets(target, tmp_path):
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()).eval()
+    where = context([(image(3),)], target)
+    program = capture(stem, (image(3),))
+    blocks = run(program, InsertQuantizers(), Calibrate(), SpaceToDepth(), context=where)
+    assert "SpaceToDepth" in written(blocks, tmp_path / "file.onnx")
+    assert lint(tmp_path / "file.onnx", where.target) == []

@@ -200,6 +200,16 @@ def integer_output() -> Graph:
     return g
 
 
+def moved_integers(*, dequantized: bool = True, output: bool = False) -> Graph:
+    """Return integers moved by blocks and cut between the pair, as strided layers read them."""
+    g = Graph()
+    q = g.quantize(g.input("x", [1, 2, 4, 4]), name="q")
+    y = g.op("SpaceToDepth", q, name="blocks", blocksize=2)
+    y = g.op("Transpose", g.op("Reshape", y, g.const("shape", [8, 4]), name="flat"), perm=[1, 0])
+    g.output(g.dequantize(y) if dequantized else g.op("Cast", y, to=1), *([y] if output else []))
+    return g
+
+
 def channel_scales_on_input() -> Graph:
     g = Graph()
     scale, points = np.full(4, 0.05, np.float32), np.zeros(4, S8)
@@ -307,9 +317,15 @@ MORE: list[tuple[str, Callable[[], Graph], str]] = [
     ("int8-bias", lambda: conv(bias="float"), "has a bias of float"),
     ("bias-shift", lambda: conv(None, bias="int8", factor=0.25), "is 2^-2 of input · weight"),
     ("node-units", lambda: joined(True), "input 1 is float"),
+    ("pairs", lambda: moved_integers(dequantized=False), "is read by Cast"),
+    ("pairs", lambda: moved_integers(output=True), "is read by no DequantizeLinear"),
     ("weight-blocks", lambda: blocks(axis=1), "store [K, N], axis 0"),
     ("product-operands", lambda: product(right=(0, U8)), "has a right side"),
     ("skip-only", lambda: residual(both=False, skip=False), "quantize the skip"),
     ("concat-scale", lambda: concat(0.05, 0.05, 0.05, inputs=False), "quantized behind and float"),
 ]
 """Other ways to break a rule."""
+KEPT: list[tuple[str, Callable[[], Graph]]] = [
+    ("pairs", moved_integers),
+]
+"""Other ways to keep a rule."""

@@ -11,7 +11,7 @@ from rewrite.plugin_host import PluginHost
 from rewrite.quantization.spec import QuantSpec
 from rewrite.target import OpRule
 
-from .graphs import MORE, PAIRS
+from .graphs import KEPT, MORE, PAIRS
 
 
 def held_to(*rules: str) -> Target:
@@ -51,6 +51,11 @@ def test_a_file_that_breaks_the_rule(rule, tmp_path):
 def test_other_ways_to_break_a_rule(rule, graph, says, tmp_path):
     violations = found(rule, graph(), tmp_path)
     assert any(says in v.message for v in violations), violations
+
+
+@pytest.mark.parametrize(("rule", "graph"), KEPT)
+def test_other_ways_to_keep_a_rule(rule, graph, tmp_path):
+    assert found(rule, graph(), tmp_path) == []
 
 
 def test_rules_say_what_they_want_and_where_it_is_written():
