@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from rewrite.lowering.constants import constant
+
 
 def infer_sizes(model: ir.Model) -> None:
     """Let a Reshape infer the one size that is known at run time only, in place."""
@@ -13,7 +15,7 @@ def infer_sizes(model: ir.Model) -> None:
             continue
         sizes = _one_unknown(node)
         if sizes is not None:
-            node.replace_input_with(1, integers(model, f"{node.outputs[0].name}_sizes", sizes))
+            node.replace_input_with(1, _integers(model, f"{node.outputs[0].name}_sizes", sizes))
 
 
 def hide_sizes(model: ir.Model) -> None:
@@ -55,7 +57,7 @@ def _hide(model: ir.Model, node: ir.Node) -> None:
         return
     chosen = [int(i == first) for i in range(rank)]
     whole = ir.node("Shape", [source])
-    parts = ir.node("Mul", [whole.outputs[0], integers(model, f"{output.name}_which", chosen)])
+    parts = ir.node("Mul", [whole.outputs[0], _integers(model, f"{output.name}_which", chosen)])
     size = ir.node("ReduceSum", [parts.outputs[0]], attributes={"keepdims": 1})
     for made, kind in ((whole, "shape"), (parts, "parts"), (size, "size")):
         made.outputs[0].name = f"{output.name}_{kind}"
@@ -66,14 +68,5 @@ def _hide(model: ir.Model, node: ir.Node) -> None:
     model.graph.remove(node, safe=True)
 
 
-def integers(model: ir.Model, name: str, values: list[int]) -> ir.Value:
-    """Add an initializer of int64."""
-    tensor = ir.tensor(np.array(values, np.int64), name=name)
-    value = ir.Value(
-        name=name,
-        shape=ir.Shape([len(values)]),
-        type=ir.TensorType(tensor.dtype),
-        const_value=tensor,
-    )
-    model.graph.register_initializer(value)
-    return value
+def _integers(model: ir.Model, name: str, values: list[int]) -> ir.Value:
+    return constant(model, name, np.array(values, np.int64))

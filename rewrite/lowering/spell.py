@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from rewrite.lowering.constants import constant
+
 _ELEMENTWISE = ("Add", "Div", "Mul", "Sub")
 _LAYOUT = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -34,7 +36,8 @@ def keep_padding(model: ir.Model) -> None:
         value = ir.convenience.get_const_tensor(given) if given is not None else None
         if given is not None and (value is None or value.numpy().any()):
             continue
-        negative = _constant(model, f"{node.outputs[0].name}_zero", np.array(-0.0), kind)
+        zero = np.array(-0.0, kind.numpy())
+        negative = constant(model, f"{node.outputs[0].name}_zero", zero)
         node.resize_inputs(max(3, len(node.inputs)))
         node.replace_input_with(2, negative)
 
@@ -55,7 +58,7 @@ def widen_factors(model: ir.Model) -> None:
                 continue
             name = f"{node.outputs[0].name}_factor"
             row = np.full((width,), value.numpy().reshape(-1)[0])
-            node.replace_input_with(index, _constant(model, name, row, value.dtype))
+            node.replace_input_with(index, constant(model, name, row))
 
 
 def part_readers(model: ir.Model) -> None:
@@ -107,15 +110,3 @@ def _copy(node: ir.Node, inputs: list[ir.Value | None], axis: int) -> ir.Node:
     same.name = f"{node.name}_axis{axis}"
     value.name, value.type, value.shape = f"{given.name}_axis{axis}", given.type, given.shape
     return same
-
-
-def _constant(model: ir.Model, name: str, value: np.ndarray, dtype: ir.DataType) -> ir.Value:
-    tensor = ir.tensor(value.astype(dtype.numpy()), dtype=dtype, name=name)
-    made = ir.Value(
-        name=name,
-        shape=ir.Shape(value.shape),
-        type=ir.TensorType(dtype),
-        const_value=tensor,
-    )
-    model.graph.register_initializer(made)
-    return made

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+import numpy as np
 import onnx_ir as ir
 
-from rewrite.lowering.barrier import same, scalar
+from rewrite.lowering.barrier import same
 from rewrite.lowering.concats import hold_concats
+from rewrite.lowering.constants import constant
 from rewrite.lowering.sizes import hide_sizes
 
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -151,7 +153,9 @@ def _spell_out(model: ir.Model, node: ir.Node) -> None:
     """Replace a Relu by Max with 0, a Clip by Max and Min with its bounds."""
     output, value = node.outputs[0], node.inputs[0]
     if node.op_type == "Relu":
-        bounds: list[tuple[str, ir.Value | None]] = [("Max", scalar(model, "zero", 0.0))]
+        bounds: list[tuple[str, ir.Value | None]] = [
+            ("Max", constant(model, "zero", np.array(0.0, np.float32)))
+        ]
     else:
         bounds = list(zip(("Max", "Min"), node.inputs[1:3], strict=False))
     made: list[ir.Node] = []

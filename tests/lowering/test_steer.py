@@ -97,6 +97,26 @@ def test_relu_behind_a_product_is_spelled_out(act, spelled, tmp_path):
     assert found == {"Gemm": 1, "Sin": 1, **spelled}
 
 
+@pytest.mark.parametrize("name", ["zero", "lowest"])
+def test_weights_of_the_names_of_its_constants_are_left_alone(name, tmp_path):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+            setattr(self, name, nn.Parameter(torch.full((6,), 0.7)))
+
+        def forward(self, x):
+            return self.linear(x).relu().sin() * getattr(self, name)
+
+    model = made(Named(), ROWS, ("float-relu-behind-product",), tmp_path)
+    assert ops(model)["Max"] == 1
+    program = quantized(Shared(name), ROWS)
+    table = {each.overload: each.translate for each in LOWERINGS}
+    path = written(lower(program, 20, table, {}, ("product-read-twice",)), tmp_path)
+    for value, expected in zip(run(path, program, ROWS).values(), program(ROWS), strict=True):
+        torch.testing.assert_close(torch.from_numpy(value), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_relu_elsewhere_stays(tmp_path):
     model = made(
         nn.Sequential(nn.Tanh(), nn.ReLU()), ROWS, ("float-relu-behind-product",), tmp_path
@@ -131,6 +151,19 @@ def test_product_read_by_a_quantizer_and_in_float_is_int8(tmp_path):
         (actual,) = run(path, program, ROWS).values()
         torch.testing.assert_close(torch.from_numpy(actual), program(ROWS), rtol=1e-5, atol=1e-5)
     assert fired[1] == 2 > fired[0]
+
+
+class Shared(nn.Module):
+    """A product that a layer reads and a float product with a weight of some name."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.first, self.second, self.name = nn.Linear(6, 6), nn.Linear(6, 6), name
+        setattr(self, name, nn.Parameter(torch.full((6,), 0.7)))
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.second(x), x * getattr(self, self.name)
 
 
 class Patches(nn.Module):
