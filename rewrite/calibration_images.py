@@ -19,12 +19,14 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 def image_samples(
     path: Path, program: Program, given: CalibrationData, seed: int
 ) -> Iterator[Sample]:
-    """Yield the images of a folder and its subfolders as (value/255 - mean)/std, [C, H, W].
+    """Yield the images of a folder and its subfolders as (value - mean)/std, [C, H, W].
 
-    They come in an order drawn from `seed`, since folders are often sorted by what images show.
+    A value is in [0, 1]: of 255, or of 65535 in a grey image of 16 bits. They come in an order
+    drawn from `seed`, since folders are often sorted by what images show.
 
     Raises:
-        UsageError: when the model takes no images, an image is damaged, or Pillow is missing.
+        UsageError: when the model takes no images, an image is damaged or has values of unknown
+            range, or Pillow is missing.
     """
     try:
         from PIL import Image
@@ -36,16 +38,29 @@ def image_samples(
     mean, std = (_per_channel(v, channels) for v in (given.mean or (0.0,), given.std or (1.0,)))
     files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGES)
     random.Random(seed).shuffle(files)
-    mode = {1: "L", 3: "RGB"}[channels]
     for file in files:
         try:
             with Image.open(file) as image:
+                mode, white = _mode(image.mode, channels, file)
                 resized = image.convert(mode).resize(size[::-1], Image.Resampling.BILINEAR)
         except OSError as error:
             raise UsageError(f"'{file}' is not an image: {error}", hint="remove it") from None
-        values = np.asarray(resized, dtype=np.float32).reshape(*size, channels) / 255
+        pixels = np.asarray(resized, dtype=np.float32).reshape(*size, -1) / white
+        values = np.broadcast_to(pixels, (*size, channels))
         normal = ((values - mean) / std).astype(np.float32)
         yield Sample(str(file), {name: normal.transpose(2, 0, 1)})
+
+
+def _mode(given: str, channels: int, file: Path) -> tuple[str, int]:
+    """Return the mode of Pillow to read an image in, and the value of white in it."""
+    if given.startswith("I;16"):
+        return "F", 65535  # any other conversion of Pillow cuts off what is above 255
+    if given in ("I", "F"):
+        raise UsageError(
+            f"'{file}' holds values of unknown range (mode {given} of Pillow)",
+            hint="save it with 8 bits, or with 16 bits in shades of grey; or give a .npz file",
+        )
+    return {1: "L", 3: "RGB"}[channels], 255
 
 
 def _layout(program: Program, given: CalibrationData) -> tuple[str, int, tuple[int, int]]:

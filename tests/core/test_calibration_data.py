@@ -222,6 +222,29 @@ def test_grey_images_and_another_size(tmp_path):
         load(picture_program(1), tmp_path, image_size=(12, 10))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_of_grey_keep_their_range(tmp_path, channels):
+    image = pytest.importorskip("PIL.Image")
+    for number in range(4):
+        grey = np.full((6, 5), number * 20_000 + 7, np.uint16)
+        image.fromarray(grey).save(tmp_path / f"{number}.png")
+    batches, _ = load(picture_program(channels), tmp_path, mean=(0.5,), std=(0.25,))
+    joined = torch.cat([b[0] for b in batches])
+    expected = ((torch.arange(4) * 20_000 + 7) / 65535 - 0.5) / 0.25
+    found = joined[:, 0, 4, 4].sort().values
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(joined, joined[:, :1, :1, :1].expand(4, channels, 8, 8))
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("I", np.int32), ("F", np.float32)])
+def test_values_of_unknown_range_are_refused(tmp_path, mode, dtype):
+    image = pytest.importorskip("PIL.Image")
+    file = tmp_path / "0.png"  # Pillow looks at what is in a file, not at its name
+    image.fromarray(np.full((6, 5), 1000, dtype)).save(file, format="TIFF")
+    with pytest.raises(UsageError, match=f"'{file}' holds values of unknown range .mode {mode}"):
+        load(picture_program(1), tmp_path)
+
+
 def test_images_for_a_model_that_takes_none(tmp_path):
     pytest.importorskip("PIL")
     images(tmp_path)
