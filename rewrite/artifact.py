@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import fx
 from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import Lowering
@@ -256,16 +257,27 @@ def place(artifact: Artifact, output: Path) -> None:
 
 
 def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:
-    """Return a function that runs a file with torch tensors, structured as the model's result."""
+    """Return a function that runs a file with torch tensors, structured as the model's result.
+
+    What the model returns beside tensors is as it was captured: the file does not have it.
+    """
     signature = program.signature
 
     def run(*args: Any, **kwargs: Any) -> Any:
         flat = signature.flatten_inputs(args, kwargs)
         results = loaded.run(feeds(program, flat, signature.input_names))
-        leaves = [torch.from_numpy(results[name]) for name in signature.output_names]
-        return signature.unflatten_outputs(leaves)
+        named = zip(signature.output_names, program.outputs(), strict=True)
+        return signature.unflatten_outputs([_leaf(name, node, results) for name, node in named])
 
     return run
+
+
+def _leaf(name: str, output: Any, results: Mapping[str, Any]) -> Any:
+    """Return one leaf of the model's result: a tensor, a size as a number, or a constant."""
+    if not isinstance(output, fx.Node):
+        return output
+    value = torch.from_numpy(results[name])
+    return value if isinstance(output.meta["val"], torch.Tensor) else value.item()
 
 
 def table_of(lowerings: Sequence[Lowering], target: str) -> dict[Any, Callable[..., Any]]:

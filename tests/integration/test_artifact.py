@@ -10,14 +10,19 @@ from torch.export import Dim
 
 from rewrite import CheckError, Lowering, UsageError
 from rewrite.artifact import Artifact, place, table_of
+from rewrite.compile import compile_model
+from rewrite.descriptors import Model
 from rewrite.equivalence import Difference
 from rewrite.lowering.agreement import Agreement, require
+from rewrite.recheck import check_file
+from rewrite.request import Request
 from rewrite.runtimes import RuntimeFailure, get_runtime
 from rewrite.runtimes.onnxruntime import LoadedOnnx, OnnxRuntime
 from rewrite.runtimes.openvino import LoadedOpenVino, OpenVino
 
-from .compiling import Case, Warnings, compile_case
+from .compiling import Case, OneModel, Warnings, compile_case
 
+CLOSE = 1e-5
 SIGMOID = torch.ops.aten.sigmoid.default
 LOADED = {"onnxruntime": LoadedOnnx, "openvino": LoadedOpenVino}
 RUNTIMES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
@@ -118,6 +123,39 @@ def test_example_may_be_a_view(tmp_path):
         return nn.Linear(6, 3), {"input": rows}, {"input": {0: batch}}
 
     assert compile_case(Case("view", make), tmp_path).artifact.path.is_file()
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return {"n": 3, "rows": x.shape[0], "y": self.linear(x), "kind": "plain", "none": None}
+
+
+def test_what_is_no_tensor_is_returned_too(tmp_path):
+    model, seen = Mixed().eval(), []
+
+    def evaluate(run):
+        seen.append(run(x=torch.ones(5, 4)))
+        return {"sum": float(seen[-1]["y"].sum())}
+
+    description = Model(
+        "mixed",
+        lambda: model,
+        lambda: {"x": torch.randn(2, 4)},
+        {"x": {0: Dim("batch", max=8)}},
+        evaluate=evaluate,
+    )
+    request = Request("zoo:mixed", preset="float", output=tmp_path / "mixed.onnx", threads=1)
+    result = compile_model(request, OneModel(description))
+    assert list(result.metrics) == ["eager", "program", "deployed"]
+    checked = check_file(result.artifact.path, description, Warnings())
+    assert checked.failure is None and "onnxruntime" in checked.metrics
+    eager, _, deployed = seen[:3]
+    assert torch.allclose(eager.pop("y"), deployed.pop("y"), atol=CLOSE)
+    assert deployed == eager == {"n": 3, "rows": 5, "kind": "plain", "none": None}
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["one file", "weights beside it"])
