@@ -31,8 +31,12 @@ def _weights(file: File) -> Iterator[Finding]:
         side = layer.weight
         if side is None or not side.is_weight:
             continue
-        if side.dtype is not ir.DataType.INT8 or zero_points(side.node).any():
+        points = zero_points(side.node)
+        if side.dtype is not ir.DataType.INT8:
             yield layer.node, f"has a weight of {side.dtype.name}: store it as int8, zero point 0"
+        elif points.any():
+            point = int(points[points != 0].flat[0])
+            yield layer.node, f"has a weight with zero point {point}: quantize it symmetrically"
 
 
 def _widths(file: File) -> Iterator[Finding]:

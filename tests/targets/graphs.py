@@ -87,6 +87,14 @@ def conv(
     return g
 
 
+def uncentred_weight() -> Graph:
+    """Return a product with an int8 weight of zero point 5."""
+    g = Graph()
+    w = g.weight("w", [4, 4], zero_point=5)
+    g.output(g.op("MatMul", g.qdq(g.input("x", [2, 4])), w, name="product"))
+    return g
+
+
 def matmul(axis: int | None = 1, turned: bool = False, shape=(16, 16), values=None) -> Graph:
     """Return x · W, W from behind a Transpose if `turned`."""
     g = Graph()
@@ -312,6 +320,7 @@ PAIRS: dict[str, Pair] = {
 }
 MORE: list[tuple[str, Callable[[], Graph], str]] = [
     ("signed-weights", lambda: conv(dtype=U8), "store it as int8"),
+    ("signed-weights", uncentred_weight, "has a weight with zero point 5"),
     ("weight-axis", lambda: conv(axis=1), "use axis 0"),
     ("int32-bias", lambda: conv(bias="float"), "has a float bias"),
     ("int8-bias", lambda: conv(bias="float"), "has a bias of float"),
