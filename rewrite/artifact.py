@@ -13,13 +13,14 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import Lowering
-from rewrite.equivalence import Difference, Inputs, difference
+from rewrite.equivalence import Difference, Inputs
 from rewrite.errors import CheckError, UsageError
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
-from rewrite.lowering.agreement import Agreement, end_to_end, layer_by_layer, require
+from rewrite.lowering.agreement import end_to_end, layer_by_layer, require
 from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
 from rewrite.on_runtime import OnRuntime, int8_summary, require_int8
+from rewrite.output_agreement import Comparison
 from rewrite.program import Program
 from rewrite.re_export import re_export
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, get_runtime
@@ -233,12 +234,12 @@ def write_pt2(
     """
     torch.export.save(re_export(program), path)
     module = torch.export.load(path).module()
-    pairs = []
+    comparison = Comparison()
     for args, kwargs in inputs:
         expected, actual = program(*args, **kwargs), module(*args, **kwargs)
         leaves = zip(pytree.tree_leaves(expected), pytree.tree_leaves(actual), strict=True)
-        pairs += [pair for pair in leaves if isinstance(pair[0], torch.Tensor)]
-    agreement = Agreement(difference(pairs), top1=None)
+        comparison.add([pair for pair in leaves if isinstance(pair[0], torch.Tensor)])
+    agreement = comparison.agreement()
     if strict:
         require(agreement, quantized=False)
     artifact = Artifact(path, size=_bytes(path))

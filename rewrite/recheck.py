@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from rewrite.artifact import deployed_runner
 from rewrite.capture import capture
 from rewrite.descriptors import Model
-from rewrite.equivalence import Difference, Inputs, difference
+from rewrite.equivalence import Inputs
 from rewrite.errors import CheckError, UsageError, first_line
 from rewrite.fixed_sizes import OtherSize, fix_sizes
 from rewrite.job import check_batches
@@ -24,16 +24,17 @@ from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
 from rewrite.lowering.lower import METADATA_PREFIX
 from rewrite.model_file import make_model
 from rewrite.on_runtime import int8_summary
+from rewrite.output_agreement import (
+    LOWEST_FLOAT_SQNR,
+    LOWEST_HALF_SQNR,
+    LOWEST_LOSSY_SQNR,
+    Agreement,
+    Comparison,
+)
 from rewrite.program import Program
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, runtimes
 from rewrite.talk import Talk
 from rewrite.target import Target
-
-LOWEST_QUANTIZED_SQNR = 10.0
-"""Of a quantized file against the eager model, in dB: the passes' own loss is part of it."""
-LOWEST_HALF_SQNR = 40.0
-"""Of a file with float16 weights: each is rounded to 11 bits."""
-LOWEST_FLOAT_SQNR = 60.0
 
 
 @dataclass
@@ -42,8 +43,7 @@ class RuntimeCheck:
 
     name: str
     version: str
-    agreement: Difference
-    top1: float | None
+    agreement: Agreement
     int8: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -51,12 +51,7 @@ class RuntimeCheck:
         """Return the runtime's entry in the command line's JSON."""
         return {
             "version": self.version,
-            "agreement": {
-                "max_abs": self.agreement.max_abs,
-                "sqnr_db": self.agreement.sqnr_db,
-                "cosine": self.agreement.cosine,
-                "top1_percent": self.top1,
-            },
+            "agreement": self.agreement.as_json(),
             "int8": self.int8,
         }
 
@@ -76,10 +71,11 @@ class FileCheck:
     def failure(self) -> CheckError | None:
         """Why the file does not pass, None if it does."""
         for each in self.runtimes:
-            if not each.agreement.sqnr_db >= self.floor:
+            found = each.agreement
+            if not found.lowest_db >= self.floor:
                 return CheckError(
                     f"on {each.name} the file agrees with the model only to "
-                    f"{each.agreement.sqnr_db:.1f} dB (required: {self.floor:g} dB)",
+                    f"{found.lowest_db:.1f} dB{found.where} (required: {self.floor:g} dB)",
                     where=str(self.path),
                     hint="is it the model that the file was made from? --min-sqnr sets the floor",
                 )
@@ -167,7 +163,7 @@ def read_file(path: Path) -> tuple[bool, dict[str, Any]]:
 
 def _lowest(model: onnx.ModelProto) -> float:
     if _is_quantized(model):
-        return LOWEST_QUANTIZED_SQNR
+        return LOWEST_LOSSY_SQNR
     half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
     return LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
 
@@ -233,8 +229,7 @@ def _compare(
     inputs: Sequence[Inputs],
 ) -> RuntimeCheck:
     run = deployed_runner(program, loaded)
-    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
-    hits = rows = 0
+    comparison = Comparison()
     for args, kwargs in inputs:
         with torch.no_grad():
             expected = pytree.tree_leaves(eager(*args, **kwargs))
@@ -242,21 +237,15 @@ def _compare(
             actual = pytree.tree_leaves(run(*args, **kwargs))
         except RuntimeFailure as error:
             raise CheckError(f"{runtime.name}: {error.what}", hint=error.hint or None) from error
+        pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
         for value, result in zip(expected, actual, strict=True):
             if not isinstance(value, torch.Tensor):
                 continue
             _same_shape(value, result, runtime.name)
             pairs.append((value, result))
-            if value.is_floating_point() and value.dim() >= 2 and value.shape[-1] > 1:
-                hits += int((value.argmax(-1) == result.argmax(-1)).sum())
-                rows += value[..., 0].numel()
-    return RuntimeCheck(
-        runtime.name,
-        runtime.version,
-        difference(pairs),
-        100.0 * hits / rows if rows else None,
-        int8_summary(loaded.kernels()),
-    )
+        comparison.add(pairs)
+    summary = int8_summary(loaded.kernels())
+    return RuntimeCheck(runtime.name, runtime.version, comparison.agreement(), summary)
 
 
 def _same_shape(value: torch.Tensor, result: torch.Tensor, runtime: str) -> None:

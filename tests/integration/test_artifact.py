@@ -13,7 +13,8 @@ from rewrite.artifact import Artifact, place, table_of
 from rewrite.compile import compile_model
 from rewrite.descriptors import Model
 from rewrite.equivalence import Difference
-from rewrite.lowering.agreement import Agreement, require
+from rewrite.lowering.agreement import require
+from rewrite.output_agreement import Agreement
 from rewrite.recheck import check_file
 from rewrite.request import Request
 from rewrite.runtimes import RuntimeFailure, get_runtime
@@ -103,6 +104,14 @@ def test_a_model_that_magnifies_every_rounding_is_told_from_a_wrong_file():
             require(found, quantized=True, loss=Difference(1.0, 1.0, lossy, 0.9))
         assert raised.value.hint.startswith(hint)
     require(Agreement(Difference(1.0, 0.1, 21.0, 0.99), None), quantized=True)
+
+
+def test_the_worst_batch_decides():
+    together = Difference(1.0, 0.1, 60.0, 0.99)
+    require(Agreement(together, worst_batch="calibration batch 2", worst_db=21.0), quantized=True)
+    hidden = Agreement(together, worst_batch="calibration batch 2", worst_db=19.0)
+    with pytest.raises(CheckError, match=r"to 19.0 dB on calibration batch 2 \(required: 20 dB\)"):
+        require(hidden, quantized=True)
 
 
 def test_report_writes_the_file_all_the_same(monkeypatch, tmp_path):
