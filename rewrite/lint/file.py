@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from rewrite.errors import UsageError, first_line
+from rewrite.onnx_file import open_onnx
 from rewrite.runtimes import Array, qdq_graph
 from rewrite.runtimes.qdq_graph import Dequantized, constant, dequantized, readers
 from rewrite.target import Target
@@ -53,16 +54,15 @@ class File:
         """Read a file, its functions inlined and its types inferred.
 
         Raises:
-            UsageError: for a file that is missing or no ONNX.
+            UsageError: for a file that is missing, no ONNX, or without the data beside it.
         """
-        if not path.is_file():
-            hint = "write one: rewrite MODEL -o OUT.onnx"
-            raise UsageError(f"there is no file '{path}'", hint=hint)
+        proto = open_onnx(path)
         try:
             model = qdq_graph.read(path)
-            if any(value.dtype is None for node in model.graph for value in node.outputs):
-                proto = onnx.load(path, load_external_data=False)
+            nodes = model.graph.all_nodes()
+            if any(value.dtype is None for node in nodes for value in node.outputs):
                 inferred = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(proto))
+                ir.external_data.set_base_dir(inferred.graph, path.parent)
                 model = model if inferred.functions else inferred
         except Exception as error:
             raise UsageError(
@@ -77,14 +77,19 @@ class File:
         return self.model.opset_imports.get("", 0)
 
     @cached_property
+    def every_node(self) -> list[ir.Node]:
+        """The nodes of the graph and of those inside it: branches, and bodies of loops."""
+        return list(self.model.graph.all_nodes())
+
+    @cached_property
     def quantizers(self) -> list[ir.Node]:
         """Every QuantizeLinear, in order."""
-        return [n for n in self.model.graph if n.op_type == "QuantizeLinear"]
+        return list(self.nodes("QuantizeLinear"))
 
     @cached_property
     def dequantizers(self) -> list[ir.Node]:
         """Every DequantizeLinear, in order."""
-        return [n for n in self.model.graph if n.op_type == "DequantizeLinear"]
+        return list(self.nodes("DequantizeLinear"))
 
     @cached_property
     def pairs(self) -> list[ir.Node]:
@@ -94,11 +99,12 @@ class File:
     @cached_property
     def layers(self) -> list[Layer]:
         """Every node that multiplies matrices, in order."""
-        return [_layer(node) for node in qdq_graph.compute_nodes(self.model)]
+        nodes = self.nodes(*qdq_graph.COMPUTE)
+        return [_layer(node) for node in nodes if node.domain in ("", "ai.onnx")]
 
     def nodes(self, *kinds: str) -> Iterator[ir.Node]:
         """Yield the nodes of some kinds."""
-        return (node for node in self.model.graph if node.op_type in kinds)
+        return (node for node in self.every_node if node.op_type in kinds)
 
     @cached_property
     def weight_range(self) -> tuple[int, int] | None:

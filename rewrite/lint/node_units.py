@@ -29,7 +29,7 @@ def _is_float(value: ir.Value | None) -> bool:
 
 
 def _whole(file: File) -> Iterator[Finding]:
-    for node in file.model.graph:
+    for node in file.every_node:
         if node.op_type in (*_PAIR, *_NO_TENSOR_WORK):
             continue
         problem = _unit(node)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 
@@ -11,7 +13,7 @@ from rewrite.plugin_host import PluginHost
 from rewrite.quantization.spec import QuantSpec
 from rewrite.target import OpRule
 
-from .graphs import KEPT, MORE, PAIRS
+from .graphs import KEPT, MORE, PAIRS, conv
 
 
 def held_to(*rules: str) -> Target:
@@ -81,6 +83,48 @@ def test_no_file_and_no_onnx(tmp_path):
     path = tmp_path / "text.onnx"
     path.write_text("this is no model")
     with pytest.raises(UsageError, match="is not an ONNX file"):
+        lint(path, held_to("opset"))
+    path.write_bytes(b"")
+    with pytest.raises(UsageError, match="is not an ONNX file: it holds no graph"):
+        lint(path, held_to("opset"))
+    with pytest.raises(UsageError, match="is a folder"):
+        lint(tmp_path, held_to("opset"))
+
+
+def in_two_files(folder, *, typed: bool = True):
+    """Write a file whose weights lie in another one; without types they are inferred."""
+    model = conv().model()
+    if not typed:
+        del model.graph.value_info[:]
+    folder.mkdir()
+    path = folder / "file.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="file.data", size_threshold=0)
+    return path
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_data_is_read_beside_the_file(typed, tmp_path, monkeypatch):
+    path = in_two_files(tmp_path / "there", typed=typed)
+    monkeypatch.chdir(tmp_path)
+    assert lint(path, held_to("weight-range"))[0].node == "conv"
+    monkeypatch.chdir(path.parent)
+    assert lint(Path(path.name), held_to("weight-range"))[0].node == "conv"
+
+
+def test_data_that_is_missing_or_cut_is_named(tmp_path):
+    path = in_two_files(tmp_path / "there")
+    data = path.with_name("file.data")
+    whole = data.read_bytes()
+    data.write_bytes(whole[:-1])
+    with pytest.raises(UsageError, match=rf"file.data' ends at byte {len(whole) - 1}"):
+        lint(path, held_to("opset"))
+    data.unlink()
+    with pytest.raises(UsageError, match=r"there is no file '.*there/file.data'") as caught:
+        lint(path, held_to("opset"))
+    assert caught.value.exit_code == 2 and caught.value.where.startswith("tensor '")
+    (tmp_path / "file.data").write_bytes(whole)
+    data.symlink_to(tmp_path / "file.data")
+    with pytest.raises(UsageError, match=r"lie outside of its folder, in 'file\.data'"):
         lint(path, held_to("opset"))
 
 
