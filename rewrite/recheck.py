@@ -17,13 +17,14 @@ from rewrite.artifact import deployed_runner
 from rewrite.capture import capture
 from rewrite.descriptors import Model
 from rewrite.equivalence import Inputs
-from rewrite.errors import CheckError, UsageError, first_line
+from rewrite.errors import CheckError, UsageError
 from rewrite.fixed_sizes import OtherSize, fix_sizes
 from rewrite.job import check_batches
 from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
 from rewrite.lowering.lower import METADATA_PREFIX
 from rewrite.model_file import make_model
 from rewrite.on_runtime import int8_summary
+from rewrite.onnx_file import open_onnx
 from rewrite.output_agreement import (
     LOWEST_FLOAT_SQNR,
     LOWEST_HALF_SQNR,
@@ -128,7 +129,7 @@ def check_file(
         UsageError: for a file that is missing or no ONNX.
         CheckError: when no runtime can run it, or inputs and outputs are not the model's.
     """
-    model = _read(path)
+    model = open_onnx(path)
     quantized, metadata = _is_quantized(model), _metadata(model)
     result = FileCheck(path, quantized, _lowest(model) if floor is None else floor, metadata)
     talk.step(f"capture {description.name}")
@@ -157,7 +158,7 @@ def read_file(path: Path) -> tuple[bool, dict[str, Any]]:
     Raises:
         UsageError: for a file that is missing or no ONNX.
     """
-    model = _read(path)
+    model = open_onnx(path)
     return _is_quantized(model), _metadata(model)
 
 
@@ -178,17 +179,6 @@ def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
         for entry in model.metadata_props
         if entry.key.startswith(METADATA_PREFIX)
     }
-
-
-def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise UsageError(f"there is no file '{path}'", hint="write one: rewrite MODEL -o OUT.onnx")
-    try:
-        return onnx.load(path, load_external_data=False)
-    except Exception as error:
-        raise UsageError(
-            f"'{path}' is not an ONNX file: {first_line(error)}", hint="give a file ending in .onnx"
-        ) from error
 
 
 def _check_names(path: Path, program: Program) -> None:

@@ -103,6 +103,18 @@ def test_no_onnx_file(tiny, tmp_path):
     assert called.error[0].startswith(f"error: '{path}' is not an ONNX file")
 
 
+def test_an_empty_file_and_a_folder_are_told(tiny, tmp_path):
+    path = tmp_path / "empty.onnx"
+    path.write_bytes(b"")
+    for against in (("--target", "portable"), ("--against", tiny)):
+        called = call("check", path, *against)
+        assert called.code == 2
+        assert called.error[0] == f"error: '{path}' is not an ONNX file: it holds no graph"
+        called = call("check", tmp_path, *against)
+        assert called.code == 2
+        assert called.error[0] == f"error: '{tmp_path}' is a folder"
+
+
 def test_check_holds_a_float16_file_to_what_its_weights_can_do(tmp_path):
     path, file = linear_model(tmp_path), tmp_path / "half.onnx"
     passes = "halve-floats{form=compute}"
