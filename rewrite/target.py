@@ -18,6 +18,7 @@ AVOIDABLE = (
     "product-read-twice",
     "float-weight-quantized",
     "zero-point-behind-concat",
+    "squeezed-pool",
 )
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 

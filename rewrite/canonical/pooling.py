@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rewrite.canonical.values import shape
+from rewrite.canonical.values import positive_dims, same_shape, shape
 from rewrite.emitter import Emitter
 from rewrite.pattern import Match, Op
 from rewrite.program import Program
@@ -141,6 +141,29 @@ class AdaptiveWindows(Rule):
         )
 
 
+class FlattenedMean(Rule):
+    """view(mean(x over d, keepdim)) = mean(x over d), where the view drops the dimensions kept."""
+
+    pattern = Op((aten.reshape.default, aten.squeeze), "view", self=Op(aten.mean.dim, "mean"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline a mean that others read as it is, and views that do more."""
+        bound = arguments(match["mean"])
+        if not bound["keepdim"] or not bound["dim"]:
+            return "it keeps no dimensions"
+        if len(match["mean"].users) > 1:
+            return "others read the dimensions it keeps"
+        gone = positive_dims(bound["dim"], bound["self"])
+        left = [size for i, size in enumerate(shape(bound["self"])) if i not in gone]
+        return None if same_shape(shape(match.root), left) else "the view does more"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the mean that keeps nothing."""
+        bound = {**arguments(match["mean"]), "keepdim": False}
+        return emit.call(aten.mean.dim, like=match.root, val=match.root.meta["val"], **bound)
+
+
 def _mean(pool: fx.Node, spatial: int, emit: Emitter) -> fx.Node:
     source = argument(pool, "self")
     rank = len(shape(source))
@@ -168,6 +191,7 @@ POOLING_RULES: list[Rule] = [
     AdaptiveMean(),
     AdaptiveWindows(),
     DividedPool(),
+    FlattenedMean(),
     PoolOfOne(),
     WholePool(),
 ]

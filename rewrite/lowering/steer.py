@@ -10,6 +10,7 @@ import onnx_ir as ir
 from rewrite.lowering.barrier import same
 from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.constants import constant
+from rewrite.lowering.pools import merge_squeezes
 from rewrite.lowering.sizes import hide_sizes
 
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -86,6 +87,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "product-read-twice": split_readers,
     "float-weight-quantized": keep_weights,
     "zero-point-behind-concat": hold_concats,
+    "squeezed-pool": merge_squeezes,
 }
 """What to do about each fault, by its name in a target."""
 

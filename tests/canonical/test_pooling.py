@@ -64,6 +64,35 @@ def test_divisor_is_a_factor():
     assert "divisor_override" not in found and "mul" in found
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: F.adaptive_avg_pool2d(x, 1).flatten(1),
+        lambda x, w: x.mean((-2, -1), keepdim=True).squeeze(),
+        lambda x, w: x.mean((2, 3), keepdim=True).reshape(-1, 3),
+        lambda x, w: x.mean(1, keepdim=True).squeeze(1),
+    ],
+    ids=["flatten", "squeeze", "reshape", "channels"],
+)
+def test_a_mean_does_not_keep_what_is_dropped_behind_it(function):
+    found = text(function)
+    assert "keepdim=True" not in found and "reshape" not in found and "squeeze" not in found
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: x.mean((2, 3), keepdim=True) * x,
+        lambda x, w: (lambda m: m.flatten(1).sum() + m * x)(x.mean((2, 3), keepdim=True)),
+        lambda x, w: x.mean((2, 3), keepdim=True).reshape(1, 6),
+        lambda x, w: x.mean((2, 3), keepdim=True).squeeze(-1),
+    ],
+    ids=["broadcast", "read twice", "rows joined", "one dimension"],
+)
+def test_a_mean_keeps_what_is_read(function):
+    assert "keepdim=True" in text(function)
+
+
 def test_adaptive_pooling_of_even_windows_has_fixed_ones():
     found = text(lambda x, w: F.adaptive_avg_pool2d(x, (3, 2)))
     assert "avg_pool2d(%x, kernel_size=[2, 3], stride=[2, 3])" in found

@@ -130,6 +130,27 @@ def test_quantizer_behind_a_concat_along_other_axes_than_the_last(reader, ov):
     check(ov(joined(reader, zero_point=0))["m"], "FullyConnected")
 
 
+POOLS = {
+    "squeezed": lambda g, x: g.op("Squeeze", g.op("GlobalAveragePool", x), g.const("axes", [2, 3])),
+    "mean": lambda g, x: g.op("ReduceMean", x, g.const("axes", [2, 3]), keepdims=0),
+}
+
+
+@pytest.mark.parametrize("form", POOLS)
+def test_quantizer_behind_a_pool(form, tmp_path):
+    g = Graph(20)
+    x = g.qdq(g.op("Relu", g.conv(g.qdq(g.input("x", ["N", 8, 6, 6])), 8, 16, "c")), zero_point=0)
+    y = g.qdq(POOLS[form](g, x), scale=0.02, zero_point=0)
+    g.output(g.op("MatMul", y, g.weight("w", [16, 8], axis=1), name="m"))
+    config = {"INFERENCE_PRECISION_HINT": "f32"}
+    path = str(g.save(tmp_path / "m.onnx"))
+    layers = openvino.Core().compile_model(path, "CPU", config).get_runtime_model()
+    kinds = [op.get_rt_info()["layerType"].value for op in layers.get_ordered_ops()]
+    behind = kinds[kinds.index("Reduce") + 1 :]
+    own = {"Reorder", "Reshape", "FakeQuantize"}
+    assert own & set(behind) == (own if form == "squeezed" else set())
+
+
 def share_that_differs(one, other, step) -> float:
     return float((np.abs(one - other) > step / 2).mean())
 
