@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,19 @@ _LAYOUT = (
     aten.slice.Tensor,
     aten.select.int,
 )
+_WHERE = (
+    aten.where.Scalar,
+    aten.where.ScalarOther,
+    aten.where.ScalarSelf,
+    aten.where.self,
+)
+_ROOM = 1e3
+"""What is added to a number that hides may be this, and the sum hides still."""
+_KEEPS = (aten._to_copy.default, aten.index.Tensor, aten.embedding.default)
+_ARITHMETIC = (*_KEEPS, aten.add.Tensor, aten.mul.Tensor, aten.rsub.Scalar)
+_CHOICES = ("self", "other")
+_DEPTH = 8
+"""Calls that a mask is followed back through."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class LimitMasks(RulePass):
 
 
 class ChosenMask(Rule):
-    """softmax(x + where(c, 0, -∞)) ≈ softmax(x + where(c, 0, low))."""
+    """softmax(x + where(c, m, -∞)) ≈ softmax(x + where(c, m, low)), m ≥ low / 2 or ≤ -10⁴."""
 
     pattern = Op((aten.where.Scalar, aten.where.ScalarOther, aten.where.ScalarSelf), "mask")
     report_misses = False
@@ -66,9 +80,12 @@ class ChosenMask(Rule):
         self.low = low
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline a choice that hides nothing, or that more than a softmax reads."""
-        if not self._hiding(match.root):
+        """Decline a choice that hides nothing, of scores, or that more than a softmax reads."""
+        hiding, bound = self._hiding(match.root), arguments(match.root)
+        if not hiding:
             return "it chooses no large negative number"
+        if not all(_is_mask(bound[n], self.low, program) for n in _CHOICES if n not in hiding):
+            return "what it chooses otherwise is not known to be near 0"
         return None if _only_softmax(match.root) else "more than the scores of a softmax read it"
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
@@ -78,7 +95,7 @@ class ChosenMask(Rule):
 
     @staticmethod
     def _hiding(node: fx.Node) -> list[str]:
-        return [n for n in ("self", "other") if _is_large(arguments(node)[n])]
+        return [n for n in _CHOICES if _is_large(arguments(node)[n])]
 
 
 class ConstantMask(Rule):
@@ -108,7 +125,7 @@ class ConstantMask(Rule):
 
 
 class CutMask(Rule):
-    """softmax(x + max(m, -3e38)) ≈ softmax(x + max(m, low))."""
+    """softmax(x + max(m, -3e38)) ≈ softmax(x + max(m, low)), m a weight, or ≥ low / 2 or ≤ -10⁴."""
 
     pattern = Op(aten.clamp.default, "mask")
     report_misses = False
@@ -117,10 +134,12 @@ class CutMask(Rule):
         self.low = low
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline a bound that hides nothing, or that more than a softmax reads."""
+        """Decline a bound that hides nothing, of scores, or that more than a softmax reads."""
         bound = arguments(match.root)
         if not _is_large(bound["min"]) or bound["max"] is not None:
             return "it cuts at no large negative number"
+        if bound["self"].op != "get_attr" and not _is_mask(bound["self"], self.low, program):
+            return "what it cuts is not known to be a mask"
         return None if _only_softmax(match.root) else "more than the scores of a softmax read it"
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
@@ -148,3 +167,95 @@ def _only_softmax(mask: fx.Node) -> bool:
 
 def _reads(node: fx.Node, fits: Callable[[fx.Node], bool]) -> bool:
     return bool(node.users) and all(fits(user) for user in node.users)
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What a tensor may hold beside numbers that hide."""
+
+    low: float
+    high: float
+    whole: bool = False
+    """Nothing but whole numbers."""
+    hides: bool = False
+
+    def __or__(self, other: _Values) -> _Values:
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return _Values(low, high, self.whole and other.whole, self.hides or other.hides)
+
+    def __add__(self, other: _Values) -> _Values | None:
+        if (self.hides and other.high > _ROOM) or (other.hides and self.high > _ROOM):
+            return None
+        low, high = self.low + other.low, self.high + other.high
+        return _Values(low, high, self.whole and other.whole, self.hides or other.hides)
+
+    def times(self, number: float) -> _Values | None:
+        if self.hides or not math.isfinite(number):
+            return None
+        if self.whole and number <= _LEAST:
+            # A whole number is 0 or far from it, and so is the product.
+            return _Values(0.0, 0.0 if self.low >= 0 else math.inf, hides=True)
+        ends = (self.low * number, self.high * number) if number else (0.0, 0.0)
+        return _Values(min(ends), max(ends), self.whole and float(number).is_integer())
+
+
+def _is_mask(value: Any, low: float, program: Program) -> bool:
+    """Prove that what a tensor holds either hides, or is well above `low`."""
+    values = _values(value, program, _DEPTH)
+    return values is not None and values.low >= low / 2
+
+
+def _values(value: Any, program: Program, depth: int) -> _Values | None:
+    """Bound what a tensor holds by how it is computed; None where that says nothing."""
+    if isinstance(value, (int, float)):
+        return _held(torch.tensor(value, dtype=torch.float64))
+    if not isinstance(value, fx.Node) or depth == 0:
+        return None
+    if value.op == "get_attr":
+        return _held(program.weight(str(value.target)))
+    val = value.meta.get("val")
+    if not isinstance(val, torch.Tensor):
+        return None
+    if val.dtype == torch.bool:
+        return _Values(0.0, 1.0, whole=True)
+    if not val.dtype.is_floating_point:
+        return _Values(-math.inf, math.inf, whole=True)
+    if value.op == "placeholder":
+        return _given(value, program)
+    return _computed(value, program, depth - 1)
+
+
+def _computed(node: fx.Node, program: Program, depth: int) -> _Values | None:
+    if not is_call(node, *_LAYOUT, *_WHERE, *_ARITHMETIC):
+        return None
+    bound = arguments(node)
+    first = _values(bound["weight" if "weight" in bound else "self"], program, depth)
+    if first is None or is_call(node, *_LAYOUT, *_KEEPS):
+        return first
+    if is_call(node, aten.mul.Tensor):
+        number = bound["other"]
+        return first.times(number) if isinstance(number, (int, float)) else None
+    if bound.get("alpha", 1) != 1:
+        return None
+    second = _values(bound["other"], program, depth)
+    if is_call(node, aten.rsub.Scalar):
+        first = first.times(-1.0)
+    if first is None or second is None:
+        return None
+    return first | second if is_call(node, *_WHERE) else first + second
+
+
+def _held(values: torch.Tensor) -> _Values | None:
+    values = values.detach().double()
+    seen = values[~(values <= _LEAST)]
+    if seen.isnan().any():
+        return None
+    low, high = (float(end) for end in seen.aminmax()) if seen.numel() else (0.0, 0.0)
+    return _Values(low, high, bool((seen == seen.round()).all()), seen.numel() < values.numel())
+
+
+def _given(placeholder: fx.Node, program: Program) -> _Values | None:
+    """Take a float input for a mask where the example holds 0 and numbers that hide alone."""
+    flat = program.signature.flatten_inputs(*program.example)
+    values = _held(flat[program.inputs().index(placeholder)])
+    return values if values is not None and values.low == values.high == 0 else None
