@@ -8,9 +8,10 @@ import onnx_ir as ir
 
 from rewrite.lint.file import File, behind_clamp, quantizers_of
 from rewrite.lint.rule import Finding, Rule
-from rewrite.runtimes.qdq_graph import integer_type, is_quantize, zero_points
+from rewrite.runtimes.qdq_graph import integer_type, is_quantize, readers, zero_points
 
-_UNSIGNED = (ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT4)
+_UNSIGNED = tuple(dtype for dtype in ir.DataType if dtype.name.startswith("UINT"))
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 _FROM_21 = (
     ir.DataType.INT16,
     ir.DataType.UINT16,
@@ -21,9 +22,44 @@ _JOINS = ("Add", "Mul", "Concat")
 
 
 def _signed(file: File) -> Iterator[Finding]:
-    for node in file.pairs:
-        if integer_type(node) in _UNSIGNED:
-            yield node, f"is {integer_type(node).name}: quantize to int8, symmetrically"
+    for value in file.model.graph.inputs:
+        if value.dtype in _UNSIGNED and not _becomes_float(value):
+            yield None, f"has input '{value.name}' of {value.dtype.name}: cast it to float at once"
+    for node in file.every_node:
+        dtype = integer_type(node) if _is_quantizing(node) else None
+        if dtype in _UNSIGNED:
+            yield node, f"is {dtype.name}: quantize to int8, symmetrically"
+        elif dtype is None:
+            yield from _unsigned_around(node)
+
+
+def _is_quantizing(node: ir.Node) -> bool:
+    return is_quantize(node) or node.op_type == "DequantizeLinear"
+
+
+def _unsigned_around(node: ir.Node) -> Iterator[Finding]:
+    for value in node.outputs:
+        if value.dtype in _UNSIGNED and not _was_float(value):
+            yield node, f"gives {value.dtype.name}: use a signed type"
+    for stored in node.inputs:
+        if stored is not None and stored.is_initializer() and stored.dtype in _UNSIGNED:
+            yield node, f"reads a constant of {stored.dtype.name}: use a signed type"
+
+
+def _becomes_float(given: ir.Value) -> bool:
+    """Tell whether an input of the graph is read by casts to float alone."""
+    nodes = readers(given)
+    casts = [node for node in nodes if node.op_type == "Cast" and node.outputs[0].dtype in _FLOATS]
+    return len(casts) == len(nodes) and not given.is_graph_output()
+
+
+def _was_float(output: ir.Value) -> bool:
+    """Tell whether a value is an output of the graph that a cast makes of float."""
+    cast = output.producer()
+    if cast is None or cast.op_type != "Cast" or not output.is_graph_output():
+        return False
+    source = cast.inputs[0]
+    return source is not None and source.dtype in _FLOATS and not readers(output)
 
 
 def _weights(file: File) -> Iterator[Finding]:
@@ -66,8 +102,9 @@ def _alike(file: File) -> Iterator[Finding]:
 RULES = (
     Rule(
         "no-unsigned",
-        "No tensor is unsigned.",
-        "NVIDIA TensorRT documentation, data types: INT8, FP8, INT4, FP4; onnx-tensorrt 10.1",
+        "No tensor is unsigned, but inputs that a Cast makes float, and outputs it makes of float.",
+        "NVIDIA TensorRT documentation, data types: INT8, FP8, INT4, FP4, and UINT8 at the ends of "
+        "a network; onnx-tensorrt 10.1",
         _signed,
     ),
     Rule(

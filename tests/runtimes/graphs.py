@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 U8 = np.uint8
 S8 = np.int8
@@ -25,10 +25,12 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.inputs: dict[str, list[int | str]] = {}
+        self.types: dict[str, int] = {}
         self.outputs: list[str] = []
 
-    def input(self, name: str, shape: list[int | str]) -> str:
+    def input(self, name: str, shape: list[int | str], dtype=np.float32) -> str:
         self.inputs[name] = shape
+        self.types[name] = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return name
 
     def const(self, name: str, value) -> str:
@@ -102,10 +104,7 @@ class Graph:
         graph = helper.make_graph(
             self.nodes,
             "tiny",
-            [
-                helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
-                for n, s in self.inputs.items()
-            ],
+            [helper.make_tensor_value_info(n, self.types[n], s) for n, s in self.inputs.items()],
             [helper.make_empty_tensor_value_info(n) for n in self.outputs],
             self.constants,
         )

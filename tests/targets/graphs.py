@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from onnx import helper
 from runtimes.graphs import S8, U8, Graph
 
 S16 = np.int16
@@ -208,6 +209,44 @@ def integer_output() -> Graph:
     return g
 
 
+def dynamic() -> Graph:
+    """Return a product that finds its scale when it runs."""
+    g = Graph()
+    x, scale, point = "dynamic_out", "dynamic_scale", "dynamic_point"
+    g.nodes.append(
+        helper.make_node("DynamicQuantizeLinear", [g.input("x", [2, 4])], [x, scale, point], "d")
+    )
+    w = g.const("w", np.ones((4, 4), S8))
+    y = g.op("Cast", g.op("MatMulInteger", x, w, point, name="product"), to=1)
+    g.output(g.op("Mul", y, scale))
+    return g
+
+
+def bytes_in(*, at_once: bool = True) -> Graph:
+    """Return relu(x) of bytes, cast to float before anything else or behind a Reshape."""
+    g = Graph()
+    x = g.input("x", [2, 4], np.uint8)
+    x = x if at_once else g.op("Reshape", x, g.const("shape", [8]), name="flat")
+    g.output(g.op("Relu", g.op("Cast", x, to=1)))
+    return g
+
+
+def bytes_out(*, quantized: bool = False) -> Graph:
+    """Return bytes, as a Cast of float or as what a quantizer gives."""
+    g = Graph()
+    x = g.input("x", [2, 4])
+    g.output(g.quantize(x) if quantized else g.op("Cast", x, to=2))
+    return g
+
+
+def bytes_inside() -> Graph:
+    """Return x · w, w stored as bytes."""
+    g = Graph()
+    w = g.op("Cast", g.const("w", np.ones((4, 4), np.uint8)), name="bytes", to=1)
+    g.output(g.op("MatMul", g.input("x", [2, 4]), w))
+    return g
+
+
 def moved_integers(*, dequantized: bool = True, output: bool = False) -> Graph:
     """Return integers moved by blocks and cut between the pair, as strided layers read them."""
     g = Graph()
@@ -319,6 +358,11 @@ PAIRS: dict[str, Pair] = {
     ),
 }
 MORE: list[tuple[str, Callable[[], Graph], str]] = [
+    ("no-unsigned", dynamic, "is UINT8: quantize to int8"),
+    ("no-unsigned", lambda: bytes_in(at_once=False), "has input 'x' of UINT8: cast it to float"),
+    ("no-unsigned", lambda: bytes_in(at_once=False), "gives UINT8: use a signed type"),
+    ("no-unsigned", lambda: bytes_out(quantized=True), "is UINT8"),
+    ("no-unsigned", bytes_inside, "reads a constant of UINT8"),
     ("signed-weights", lambda: conv(dtype=U8), "store it as int8"),
     ("signed-weights", uncentred_weight, "has a weight with zero point 5"),
     ("weight-axis", lambda: conv(axis=1), "use axis 0"),
@@ -335,6 +379,8 @@ MORE: list[tuple[str, Callable[[], Graph], str]] = [
 ]
 """Other ways to break a rule."""
 KEPT: list[tuple[str, Callable[[], Graph]]] = [
+    ("no-unsigned", bytes_in),
+    ("no-unsigned", bytes_out),
     ("pairs", moved_integers),
 ]
 """Other ways to keep a rule."""
