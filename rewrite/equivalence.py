@@ -40,8 +40,8 @@ class Difference:
         Equal results have no finite SQNR; where infinities or NaN differ, neither has `max_abs`.
         """
         return {
-            "max_abs": _finite(self.max_abs),
-            "sqnr_db": _finite(self.sqnr_db),
+            "max_abs": finite(self.max_abs),
+            "sqnr_db": finite(self.sqnr_db),
             "cosine": self.cosine,
         }
 
@@ -170,7 +170,8 @@ def difference(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Difference
     return Difference(max_abs, relative, decibel(signal, noise), _cosine(dot, left, right))
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return a number, None for an infinite one."""
     return value if math.isfinite(value) else None
 
 

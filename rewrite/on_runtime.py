@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rewrite.errors import CheckError
-from rewrite.lowering.agreement import Agreement
+from rewrite.output_agreement import Agreement
 from rewrite.runtimes import KernelVerdict
 
 

@@ -21,6 +21,10 @@ _LOW_SQNR = 20.0
 """In dB. Below it, an error of a tenth of the output, classes begin to change."""
 
 
+_HIDDEN = 6.0
+"""In dB. A batch that agrees so much less than all together has twice their relative error."""
+
+
 def show_summary(result: Result, recipe: Path | None = None) -> None:
     """Print what was written, what it scores, how it agrees and how fast it is."""
     artifact = result.artifact
@@ -116,6 +120,7 @@ def _agreement(values: Mapping[str, Any]) -> str:
     else:
         sqnr = values["sqnr_db"]
         parts = [f"agrees to {sqnr:.1f} dB" if sqnr is not None else "agrees exactly"]
+        parts += _worst_batch(values)
     if values.get("top1_percent") is not None:
         parts.append(f"top-1 {values['top1_percent']:.2f} %")
     layers = values.get("layers")
@@ -124,6 +129,16 @@ def _agreement(values: Mapping[str, Any]) -> str:
         within = f"within {steps} step{'' if steps == 1 else 's'}" if steps else "equal"
         parts.append(f"{layers['compared']} of {layers['total']} layers {within}")
     return ", ".join(parts)
+
+
+def _worst_batch(values: Mapping[str, Any]) -> list[str]:
+    """Return the batch that agrees least, where the others hide it."""
+    worst, together = values["worst_batch"], values["sqnr_db"]
+    if not worst or together is None or worst["sqnr_db"] is None:
+        return []
+    if worst["sqnr_db"] > together - _HIDDEN:
+        return []
+    return [f"{worst['name']} to {worst['sqnr_db']:.1f} dB"]
 
 
 def _latency(values: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,18 @@ import numpy as np
 import torch
 from torch import fx
 
-from rewrite.equivalence import Difference, Inputs, difference
+from rewrite.equivalence import Difference, Inputs
 from rewrite.errors import CheckError
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.lowering.lower import Lowered, feeds
+from rewrite.output_agreement import (
+    LOWEST_FLOAT_SQNR,
+    LOWEST_HALF_SQNR,
+    LOWEST_QUANTIZED_SQNR,
+    Agreement,
+    Comparison,
+    LayerReport,
+)
 from rewrite.program import Program
 from rewrite.quantization.markers import QUANTIZE
 from rewrite.runtimes import LoadedModel
@@ -22,60 +29,18 @@ from rewrite.runtimes.onnxruntime import run_with_outputs
 
 LARGEST_LAYER_DIFFERENCE = 1
 """In steps of the quantized type: rounding may fall either way, nothing more."""
-LOWEST_QUANTIZED_SQNR = 20.0
-"""End to end, in dB: flips of one step spread through deep networks."""
-LOWEST_HALF_SQNR = 40.0
-"""End to end, in dB, where the program computes in float16: runtimes round at other places."""
-LOWEST_FLOAT_SQNR = 60.0
-"""End to end, in dB, for a file without quantized tensors."""
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """How the runtime's quantized tensors differ from the simulated ones on the same inputs."""
-
-    compared: int
-    total: int
-    max_lsb: int
-    worst: str = ""
-
-
-@dataclass
-class Agreement:
-    """Deployed file against simulated program."""
-
-    difference: Difference
-    top1: float | None
-    """Share of equal argmax over the last dimension, in %, for outputs that have classes."""
-    layers: LayerReport | None = None
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the entry `agreement` of the command line's JSON."""
-        result: dict[str, Any] = {
-            **self.difference.as_json(),
-            "top1_percent": self.top1,
-        }
-        if self.layers is not None:
-            result["layers"] = {
-                "compared": self.layers.compared,
-                "total": self.layers.total,
-                "max_lsb": self.layers.max_lsb,
-                "worst": self.layers.worst,
-            }
-        return result
 
 
 def end_to_end(
     program: Program, loaded: LoadedModel, input_names: Sequence[str], inputs: Iterable[Inputs]
 ) -> Agreement:
-    """Run both on the same inputs and compare every output."""
-    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
-    hits = rows = 0
+    """Run both on the same inputs, the example's first, and compare every output."""
+    comparison = Comparison()
     for args, kwargs in inputs:
         flat = program.signature.flatten_inputs(args, kwargs)
         expected = Interpreter(program).run_inputs(args, kwargs)
         actual = loaded.run(feeds(program, flat, input_names))
+        pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
         for name, value in zip(program.signature.output_names, expected, strict=True):
             if not isinstance(value, torch.Tensor):
                 continue
@@ -86,10 +51,8 @@ def end_to_end(
                     f"{tuple(value.shape)} in the program"
                 )
             pairs.append((value, result))
-            if value.is_floating_point() and value.dim() >= 2 and value.shape[-1] > 1:
-                hits += int((value.argmax(-1) == result.argmax(-1)).sum())
-                rows += value[..., 0].numel()
-    return Agreement(difference(pairs), 100.0 * hits / rows if rows else None)
+        comparison.add(pairs)
+    return comparison.agreement()
 
 
 def layer_by_layer(
@@ -153,7 +116,7 @@ def require(
         )
     floor = LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
     floor = LOWEST_QUANTIZED_SQNR if quantized else floor
-    if not agreement.difference.sqnr_db >= floor:
+    if not agreement.lowest_db >= floor:
         hint = "report the model"
         if loss is not None and not loss.sqnr_db >= floor:
             hint = (
@@ -162,6 +125,6 @@ def require(
             )
         raise CheckError(
             f"the deployed file agrees with the program only to "
-            f"{agreement.difference.sqnr_db:.1f} dB (required: {floor:.0f} dB)",
+            f"{agreement.lowest_db:.1f} dB{agreement.where} (required: {floor:.0f} dB)",
             hint=f"{hint}; --checks report writes the file all the same",
         )

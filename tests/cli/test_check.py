@@ -47,6 +47,26 @@ def test_the_floor_can_be_set(int8, tiny):
     assert "(required: 200 dB)" in called.error[0]
 
 
+def test_large_values_of_one_batch_hide_no_other(tmp_path):
+    """Scales that fit the first calibration batch leave nothing of the others."""
+    path, file = linear_model(tmp_path), tmp_path / "out.onnx"
+    path.write_text(
+        path.read_text()
+        + "\n\ndef calibration():\n"
+        + "    return [(torch.ones(2, 4) * 1e6,), (torch.randn(2, 4),)]\n"
+    )
+    assert call(path, "--preset", "int8", "-o", file, "-q", "--checks", "report").code == 0
+    called = call("check", file, "--against", path, "--json", "-q")
+    assert called.code == 1
+    agreement = called.json["runtimes"]["onnxruntime"]["agreement"]
+    assert agreement["sqnr_db"] > called.json["min_sqnr_db"] == 10
+    worst = agreement["worst_batch"]
+    assert worst["sqnr_db"] < 1
+    assert f"to {worst['sqnr_db']:.1f} dB on {worst['name']} (required: 10 dB)" in called.error[0]
+    (row,) = [x for x in call("check", file, "--against", path).out.splitlines() if "onnxr" in x]
+    assert f"dB, {worst['name']} to {worst['sqnr_db']:.1f} dB, top-1" in row
+
+
 def test_a_file_that_keeps_the_rules_of_a_target(int8):
     called = call("check", int8.file, "--target", "portable", "--json", "-q")
     assert called.code == 0, called.err

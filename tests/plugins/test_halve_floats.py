@@ -15,8 +15,9 @@ from torch.export import Dim
 
 from rewrite import Context
 from rewrite.equivalence import difference
-from rewrite.lowering.agreement import LOWEST_FLOAT_SQNR, LOWEST_HALF_SQNR, end_to_end
+from rewrite.lowering.agreement import end_to_end
 from rewrite.lowering.lower import lower, save
+from rewrite.output_agreement import LOWEST_FLOAT_SQNR, LOWEST_HALF_SQNR
 from rewrite.runtimes import get_runtime
 from rewrite.testing import check_declines, check_pass
 

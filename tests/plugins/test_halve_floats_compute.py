@@ -15,8 +15,8 @@ from torch import nn
 from rewrite import CheckError, Context, UsageError
 from rewrite.half import compute
 from rewrite.lint import lint
-from rewrite.lowering.agreement import LOWEST_HALF_SQNR, LOWEST_QUANTIZED_SQNR
 from rewrite.lowering.lower import lower
+from rewrite.output_agreement import LOWEST_HALF_SQNR, LOWEST_QUANTIZED_SQNR
 from rewrite.quantization.markers import DEQUANTIZE, QUANTIZE
 from rewrite.testing import check_declines, check_pass
 
