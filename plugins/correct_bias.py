@@ -30,6 +30,7 @@ from rewrite.quantization.padding import Mask, find_padding
 from rewrite.quantization.weights import channel_axis, weight_parameters
 from rewrite.target import Target
 
+_RECIPE = "correct-bias"
 _LAYERS = ("conv", "conv-transpose", "linear")
 
 
@@ -55,7 +56,8 @@ class CorrectBias(Pass):
             raise UsageError("correct-bias needs a target", hint="--target portable")
         layers, rejected = _layers(program, context.target)
         if not layers:
-            return Outcome(0, rejected, ["no layer's weight is marked"])
+            why = "no bias is left to correct" if rejected else "no layer's weight is marked"
+            return Outcome(0, rejected, [why])
         means = _Means(program, context, layers)
         notes = means.run(self.batches)
         if not means.batches:
@@ -148,7 +150,7 @@ class _Means:
 
 def _layers(program: Program, target: Target) -> tuple[dict[fx.Node, _Layer], list[Rejection]]:
     layers: dict[fx.Node, _Layer] = {}
-    rejected = []
+    rejected, corrected = [], _corrected(program)
     for node in program.graph.nodes:
         if kind(node) not in _LAYERS:
             continue
@@ -158,8 +160,17 @@ def _layers(program: Program, target: Target) -> tuple[dict[fx.Node, _Layer], li
         if bias is not None and not is_weight(bias):
             rejected.append(Rejection.of("correct-bias", node, "its bias is computed at run time"))
             continue
+        if bias is not None and (node.name, str(bias.target)) in corrected:
+            rejected.append(Rejection.of("correct-bias", node, "its bias is corrected already"))
+            continue
         layers[node] = _Layer(arguments(node)["input"], _weight_error(program, mark, target))
     return layers, rejected
+
+
+def _corrected(program: Program) -> set[tuple[str, str]]:
+    """Return what the pass made before, as (layer, bias): taken out twice, an error is back."""
+    made = program.made_weights.items()
+    return {(key[-1], bias) for key, bias in made if key[1] == _RECIPE}
 
 
 def _weight_error(program: Program, mark: fx.Node, target: Target) -> torch.Tensor:
@@ -183,6 +194,6 @@ def _correct(node: fx.Node, layer: _Layer, emit: Emitter) -> float:
     old = emit.tensor(bias) if bias is not None else torch.zeros_like(mean)
     source = str(bias.target) if bias is not None else f"{weight}_bias"
     dtype = emit.program.weight(weight).dtype
-    new = emit.weight(old - mean, source=source, recipe=("correct-bias", node.name), dtype=dtype)
+    new = emit.weight(old - mean, source=source, recipe=(_RECIPE, node.name), dtype=dtype)
     emit.set_arguments(node, bias=new)
     return float(mean.abs().max())

@@ -67,6 +67,19 @@ def test_batches_are_averaged_and_counted():
     assert torch.equal(once(ROWS), twice(ROWS))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_is_corrected_stays(bias):
+    layer = nn.Linear(6, 5, bias=bias)
+    model = Call(lambda m, x: m.layer(x) + m.layer(2 * x).relu(), layer=layer)
+    given = context([(ROWS,)])
+    once = run(captured(model, ROWS), InsertQuantizers(bits="w3a16"), CorrectBias(), context=given)
+    twice = once.clone()
+    outcome = CorrectBias().run(twice, given)
+    assert (outcome.rewrites, outcome.notes) == (0, ["no bias is left to correct"])
+    assert [r.reason for r in outcome.rejected] == ["its bias is corrected already"] * 2
+    assert twice.text() == once.text()
+
+
 def test_layers_that_are_not_quantized_keep_their_bias():
     model = nn.Sequential(nn.Linear(6, 5))
     program = captured(model, ROWS)
