@@ -101,6 +101,8 @@ class StrideIsDepth(Rule):
             return reason
         if program.weight(argument(bound["weight"], "zero_point").target).any():
             return "its weight has a zero point, so that zero taps are not integer zeros"
+        if bound["input"].meta["val"].dim() != 4:
+            return "its input is one image without a batch"
         channels = bound["weight"].meta["val"].shape[1]
         strides = set(_pair(bound["stride"]))
         if channels > self.most_channels:

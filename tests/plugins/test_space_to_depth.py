@@ -125,6 +125,12 @@ def test_sizes_that_are_dynamic_decline():
     check_declines(SpaceToDepth(), program, reason="is not known to be whole blocks", context=where)
 
 
+def test_an_image_without_a_batch_declines():
+    program, where = quantized(nn.Conv2d(3, 4, 3, 2, 1), image(3)[0])
+    reason = "its input is one image without a batch"
+    check_declines(SpaceToDepth(), program, reason=reason, context=where)
+
+
 def test_float_convolutions_decline():
     program = captured(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1)), image(3))
     check_declines(SpaceToDepth(), program, reason="its input is float", context=context())
