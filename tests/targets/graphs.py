@@ -129,9 +129,17 @@ def gemm(**factors: float) -> Graph:
     return g
 
 
-def product(left=(0, S8), right=(0, S8)) -> Graph:
+def wide_activation(dtype=np.uint16) -> Graph:
+    """Return a product of an activation of that type and an int8 weight."""
+    g = Graph(21)
+    x = g.qdq(g.input("x", [2, 4]), 0.001, 0, dtype)
+    g.output(g.op("MatMul", x, g.weight("w", [4, 3]), name="product"))
+    return g
+
+
+def product(left=(0, S8), right=(0, S8), opset: int = 17) -> Graph:
     """Return a product of two activations."""
-    g = Graph()
+    g = Graph(opset)
     sides = [
         g.qdq(g.input(name, shape), 0.05, *side)
         for name, shape, side in (("a", [2, 4], left), ("b", [4, 3], right))
@@ -294,6 +302,9 @@ PAIRS: dict[str, Pair] = {
         lambda: old_sixteen_bits(),
         "is INT16, which ONNX has from opset 21 on",
     ),
+    "eight-bit-activations": Pair(
+        lambda: wide_activation(U8), wide_activation, "reads UINT16, so it runs in float"
+    ),
     "one-type": Pair(
         conv,
         lambda: conv(activation=S8, zero_point=0),
@@ -363,6 +374,11 @@ MORE: list[tuple[str, Callable[[], Graph], str]] = [
     ("no-unsigned", lambda: bytes_in(at_once=False), "gives UINT8: use a signed type"),
     ("no-unsigned", lambda: bytes_out(quantized=True), "is UINT8"),
     ("no-unsigned", bytes_inside, "reads a constant of UINT8"),
+    (
+        "eight-bit-activations",
+        lambda: product(right=(0, S16), opset=21),
+        "reads INT16, so it runs in float",
+    ),
     ("signed-weights", lambda: conv(dtype=U8), "store it as int8"),
     ("signed-weights", uncentred_weight, "has a weight with zero point 5"),
     ("weight-axis", lambda: conv(axis=1), "use axis 0"),

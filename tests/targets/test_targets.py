@@ -169,6 +169,17 @@ def test_qnn_takes_sixteen_bits_of_activations_beside_eight_of_weights(case, ops
     assert agreement.layers.max_lsb <= LARGEST_LAYER_DIFFERENCE
 
 
+@pytest.mark.parametrize("name", ["portable", "ort-x64", "openvino"])
+def test_sixteen_bits_are_written_where_they_run_in_float_and_break_a_rule(name, tmp_path):
+    from rewrite.pass_spec import parse_passes
+
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    passes = tuple(parse_passes(SIXTEEN))
+    path = compile_case(CASES["gates"], tmp_path, None, target=name, passes=passes).artifact.path
+    assert {v.rule for v in lint(path, HOST.find_target(name))} == {"eight-bit-activations"}
+
+
 @pytest.mark.parametrize(("bits", "steps"), [("w8a8", 256), ("w8a16", 65536)])
 def test_qnn_fixes_the_scale_behind_sigmoid_and_tanh(bits, steps, tmp_path):
     from rewrite.pass_spec import parse_passes
