@@ -128,6 +128,12 @@ def test_data_that_is_missing_or_cut_is_named(tmp_path):
         lint(path, held_to("opset"))
 
 
+@pytest.mark.parametrize("bias", ["int32", "float"])
+def test_openvino_takes_either_bias(bias, tmp_path):
+    onnx.save(conv(bias=bias).model(), tmp_path / "file.onnx")
+    assert lint(tmp_path / "file.onnx", PluginHost().find_target("openvino")) == []
+
+
 def test_types_are_inferred_where_the_file_has_none(tmp_path):
     model = PAIRS["node-units"].breaks().model()
     del model.graph.value_info[:]
