@@ -19,6 +19,7 @@ AVOIDABLE = (
     "float-weight-quantized",
     "zero-point-behind-concat",
     "squeezed-pool",
+    "product-without-bias",
 )
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 

@@ -81,6 +81,26 @@ def keep_weights(model: ir.Model) -> None:
         node.replace_input_with(0, copy.outputs[0])
 
 
+def hold_products(model: ir.Model) -> None:
+    """Put max(y, lowest) = y behind a product of fixed size without a bias that is quantized next.
+
+    OpenVINO 2026.4 makes one kernel of such layers in a row, which computes anything but them.
+    """
+    for node in list(model.graph):
+        output = node.outputs[0]
+        if node.op_type not in ("Gemm", "MatMul") or output.dtype != ir.DataType.FLOAT:
+            continue
+        if output.is_graph_output() or not _is_fixed_matrix(output) or _has_bias(node):
+            continue
+        if not _reaches_quantizer(node):
+            continue
+        readers = list(output.uses())
+        copy = same(model, output, f"{node.name}_held")
+        model.graph.insert_after(node, copy)
+        for use in readers:
+            use.node.replace_input_with(use.idx, copy.outputs[0])
+
+
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "size-moved-to-conv": hide_sizes,
     "float-relu-behind-product": free_products,
@@ -88,6 +108,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "float-weight-quantized": keep_weights,
     "zero-point-behind-concat": hold_concats,
     "squeezed-pool": merge_squeezes,
+    "product-without-bias": hold_products,
 }
 """What to do about each fault, by its name in a target."""
 
@@ -132,6 +153,17 @@ def _with_bias(node: ir.Node) -> ir.Node | None:
         return node
     readers = [use.node for use in node.outputs[0].uses()]
     return next((reader for reader in readers if _ends_product(reader)), None)
+
+
+def _has_bias(node: ir.Node) -> bool:
+    if node.op_type == "Gemm":
+        return len(node.inputs) > 2 and node.inputs[2] is not None
+    return _with_bias(node) is not None
+
+
+def _is_fixed_matrix(value: ir.Value) -> bool:
+    sizes = [] if value.shape is None else list(value.shape)
+    return len(sizes) == 2 and all(isinstance(size, int) for size in sizes)
 
 
 def _reaches_quantizer(node: ir.Node | None) -> bool:

@@ -29,6 +29,8 @@ def why_float(node: ir.Node, kernel: str) -> str:
             "OpenVINO makes one kernel of the attention and names the type of its first product "
             "only, which is float"
         )
+    if kernel.startswith("Subgraph"):
+        return "OpenVINO makes one kernel of several layers and names the type of its input only"
     return f"OpenVINO runs it as float {kernel}, for no reason known here"
 
 

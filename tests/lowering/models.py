@@ -30,12 +30,16 @@ TOLERANCE = 1e-5
 
 
 def quantized(
-    module: nn.Module, x: torch.Tensor, *skipped: str, target: str = "portable"
+    module: nn.Module,
+    x: torch.Tensor,
+    *skipped: str,
+    target: str = "portable",
+    dynamic: Any = None,
 ) -> Program:
     """Capture a model, put the quantizers of a target in and calibrate them on its input."""
     passes = (InsertQuantizers(skip=skipped), Calibrate())
     context = Context(target=PluginHost().find_target(target), calibrators={"min-max": MinMax})
-    return run_passes(capture(module.eval(), (x,)), passes, context, checked=False).program
+    return run_passes(capture(module.eval(), (x,), dynamic), passes, context, checked=False).program
 
 
 def lowered(program: Program, opset: int = OPSET, **metadata: Any) -> Lowered:

@@ -11,8 +11,9 @@ from torch import nn
 from torch.export import Dim
 
 from rewrite import capture
+from rewrite.equivalence import difference
 from rewrite.errors import UsageError
-from rewrite.lowering.lower import lower
+from rewrite.lowering.lower import feeds, lower
 from rewrite.lowering.steer import FAULTS
 from rewrite.runtimes import get_runtime
 from rewrite.target import AVOIDABLE, Target
@@ -151,6 +152,39 @@ def test_product_read_by_a_quantizer_and_in_float_is_int8(tmp_path):
         (actual,) = run(path, program, ROWS).values()
         torch.testing.assert_close(torch.from_numpy(actual), program(ROWS), rtol=1e-5, atol=1e-5)
     assert fired[1] == 2 > fired[0]
+
+
+PRODUCTS = {
+    "relu": (nn.Sequential(nn.Linear(6, 6, bias=False), nn.ReLU(), nn.Linear(6, 4)), None, 1),
+    "nothing": (nn.Sequential(nn.Linear(6, 6, bias=False), nn.Linear(6, 4)), None, 1),
+    "both": (nn.Sequential(*(nn.Linear(6, 6, bias=False) for _ in range(3))), None, 2),
+    "bias": (nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 4)), None, 0),
+    "gelu": (nn.Sequential(nn.Linear(6, 6, bias=False), nn.GELU(), nn.Linear(6, 4)), None, 0),
+    "dynamic": (
+        nn.Sequential(nn.Linear(6, 6, bias=False), nn.ReLU(), nn.Linear(6, 4)),
+        ({0: Dim("batch", max=8)},),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PRODUCTS)
+def test_products_of_fixed_size_without_a_bias_are_held(case, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    module, dynamic, held = PRODUCTS[case]
+    program = quantized(module, ROWS, target="openvino", dynamic=dynamic)
+    lowered = lower(program, 20, {}, {}, ("product-without-bias",))
+    assert lowered.ops().get("Max", 0) == held
+    model = openvino.Core().compile_model(
+        str(written(lowered, tmp_path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    (actual,) = model(feeds(program, [ROWS], program.signature.input_names)).values()
+    assert decibels(program(ROWS), torch.from_numpy(actual)) > 30
+
+
+def decibels(expected, actual) -> float:
+    return difference([(expected, actual)]).sqnr_db
 
 
 class Shared(nn.Module):

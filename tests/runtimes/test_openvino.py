@@ -130,6 +130,36 @@ def test_quantizer_behind_a_concat_along_other_axes_than_the_last(reader, ov):
     check(ov(joined(reader, zero_point=0))["m"], "FullyConnected")
 
 
+def product_chain(size: int | str, barrier: bool = False) -> Graph:
+    """Return two products without biases and a ReLU between them."""
+    g = Graph(20)
+    x = g.qdq(g.input("x", [size, 32]))
+    y = g.op("MatMul", x, g.weight("first", [32, 32], axis=1))
+    y = g.op("Max", y, g.const("lowest", np.float32(-3e38))) if barrier else y
+    y = g.qdq(g.op("Relu", y), scale=0.05, zero_point=0)
+    g.output(g.op("MatMul", y, g.weight("second", [32, 16], axis=1)))
+    return g
+
+
+@pytest.mark.parametrize(
+    ("size", "barrier", "right"), [(8, False, False), (8, True, True), ("N", False, True)]
+)
+def test_products_of_fixed_size_without_a_bias(size, barrier, right, tmp_path):
+    g = product_chain(size, barrier)
+    path, feeds = g.save(tmp_path / "m.onnx"), g.feeds(N=8)
+    one, other = (
+        next(iter(get_runtime(n).load(path, threads=1).run(feeds).values()))
+        for n in ("openvino", "onnxruntime")
+    )
+    assert np.allclose(one, other, atol=0.05 * np.abs(other).max()) is right
+
+
+def test_products_that_become_one_kernel(ov):
+    found = ov(product_chain(8, barrier=True))
+    for name in ("matmul_3", "matmul_9"):
+        check(found[name], "Subgraph", reason="names the type of its input only")
+
+
 POOLS = {
     "squeezed": lambda g, x: g.op("Squeeze", g.op("GlobalAveragePool", x), g.const("axes", [2, 3])),
     "mean": lambda g, x: g.op("ReduceMean", x, g.const("axes", [2, 3]), keepdims=0),
