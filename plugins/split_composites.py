@@ -17,7 +17,7 @@ _CONVOLUTIONS = {3: aten.conv1d.default, 4: aten.conv2d.default, 5: aten.conv3d.
 
 @dataclass(frozen=True)
 class SplitComposites(RulePass):
-    """Write SiLU, norms of channels, numbers and choices as operators that have node units.
+    """Write SiLU, norms of channels, numbers, choices and rolls as operators that have node units.
 
     Runtimes that take whole node units quantize every tensor of an operator, so none may hide
     inside one, be a number, or come from a comparison.
@@ -37,6 +37,7 @@ class SplitComposites(RulePass):
             NumberIsTensor(),
             ChoiceOfTensors(),
             ConditionIsChoice(),
+            RollIsJoin(),
         ]
 
 
@@ -196,6 +197,41 @@ class ConditionIsChoice(Rule):
         return emit.call(
             aten.where.self, like=match.root, val=val, condition=given, self=one, other=zero
         )
+
+
+class RollIsJoin(Rule):
+    """roll(x, s) along d = concat(x[n − s:], x[:n − s]) along d, 0 ≤ s < n, one d after another."""
+
+    pattern = Op(aten.roll.default, "roll", self=Var("x"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline integers, a roll of everything as one row, and dynamic sizes."""
+        dims, sizes = arguments(match.root)["dims"], match["x"].meta["val"].shape
+        if not _is_float(match.root):
+            return "it moves integers"
+        if not dims:
+            return "it rolls all elements as one row"
+        if not all(isinstance(sizes[dim], int) and sizes[dim] for dim in dims):
+            return "the size it rolls along is dynamic"
+        return None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit two slices and a concatenation for each dimension that moves."""
+        bound, value = arguments(match.root), match["x"]
+        for shift, dim in zip(bound["shifts"], bound["dims"], strict=True):
+            size = value.meta["val"].shape[dim]
+            cut = size - shift % size
+            if cut == size:
+                continue
+            last, first = (
+                emit.call(
+                    aten.slice.Tensor, like=match.root, self=value, dim=dim, start=start, end=end
+                )
+                for start, end in ((cut, size), (0, cut))
+            )
+            value = emit.call(aten.cat.default, like=match.root, tensors=[last, first], dim=dim)
+        return value
 
 
 def _each_channel(

@@ -28,6 +28,7 @@ CASES = {
     "group-norm": (seeded(nn.GroupNorm(3, 6)), IMAGE),
     "numbers": (Call(lambda m, x: (x * 2 + 1) / 3 - 0.5), ROWS),
     "choice": (Call(lambda m, x: x + torch.where(x > 0, 0.0, -8.0)), ROWS),
+    "roll": (Call(lambda m, x: torch.roll(x, (-2, 7), (2, 3)).roll(5, 2) * x), IMAGE),
     "condition": (Call(lambda m, x: x * (x > 0).float()), ROWS),
 }
 
@@ -105,6 +106,10 @@ DECLINES = {
     "single result": (
         Call(lambda m, x: x.sum() * 2), ROWS, "it computes with integers, or with a single number"
     ),
+    "roll of integers": (Call(lambda m, x: x.argmax(1).roll(1, 1)), IMAGE, "it moves integers"),
+    "roll of rows": (
+        Call(lambda m, x: x.roll(1).tanh()), ROWS, "it rolls all elements as one row"
+    ),
     "cast": (Call(lambda m, x: (x > 0).long()), ROWS, "it casts no condition to float32"),
 }  # fmt: skip
 
@@ -113,6 +118,16 @@ DECLINES = {
 def test_it_declines(case):
     model, x, reason = DECLINES[case]
     check_declines(SPLIT, model, (x,), reason=reason)
+
+
+def test_a_roll_along_a_dynamic_size_declines():
+    class Rolled(nn.Module):
+        def forward(self, x):
+            return x.roll(1, 0)
+
+    shapes = ({0: torch.export.Dim("batch", min=2, max=9)},)
+    reason = "the size it rolls along is dynamic"
+    check_declines(SPLIT, Rolled().eval(), (ROWS,), reason, dynamic_shapes=shapes)
 
 
 def test_a_group_norm_of_dynamic_space_declines():
