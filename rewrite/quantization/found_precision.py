@@ -39,4 +39,7 @@ def _bits_of(integers: torch.Tensor) -> int | None:
     if integers.dtype == torch.int32 or integers.numel() == 0:
         return None
     low, high = (int(end) for end in integers.aminmax())
-    return max(-low, high).bit_length() + 1 if integers.dtype.is_signed else high.bit_length()
+    if not integers.dtype.is_signed:
+        return high.bit_length()
+    # n bits reach from -2^(n-1) to 2^(n-1) - 1.
+    return max(-low - 1, high).bit_length() + 1
