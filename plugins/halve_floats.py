@@ -13,6 +13,7 @@ from rewrite.equivalence import Inputs, difference
 from rewrite.half.compute import compute_halves
 from rewrite.half.ranges import measure_ranges
 from rewrite.half.weights import HalfWeights, store_halves
+from rewrite.quantization.layer_patterns import tell_unmatched
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class HalveFloats(Pass):
         if best == "none":
             assert context.target is not None
             return Outcome(notes=[f"target '{context.target.name}' takes no float16"])
+        unmatched = tell_unmatched(program, {"keep": self.keep})
+        outcome = self._halve(program, context, best)
+        outcome.notes += unmatched
+        return outcome
+
+    def _halve(self, program: Program, context: Context, best: str) -> Outcome:
         form = best if self.form == "target" else self.form
         weights = HalfWeights(Emitter(program), self.small)
         if form == "storage":

@@ -9,6 +9,7 @@ from torch import fx
 
 from rewrite import Context, Emitter, Outcome, Pass, Program, Target, UsageError, option
 from rewrite.quantization.kinds import is_weight
+from rewrite.quantization.layer_patterns import tell_unmatched
 from rewrite.quantization.markers import OBSERVE
 from rewrite.quantization.placement import Plan, find_kernels, plan_quantizers
 from rewrite.quantization.precision import Override, Precision, precision_of, set_bits
@@ -52,8 +53,10 @@ class InsertQuantizers(Pass):
         default = Precision.parse(self.bits) if self.bits else Precision()
         if default is None:
             raise UsageError("'float' quantizes nothing", hint="leave the pass out")
-        overrides = [Override(pattern, None) for pattern in self.skip]
-        overrides += [Override.parse(text) for text in self.override]
+        given = [Override.parse(text) for text in self.override]
+        overrides = [*(Override(pattern, None) for pattern in self.skip), *given]
+        named = {"skip": self.skip, "override": [each.pattern for each in given]}
+        unmatched = tell_unmatched(program, named)
 
         def wanted(node: fx.Node) -> Precision | None:
             return precision_of(node, default, overrides)
@@ -64,7 +67,7 @@ class InsertQuantizers(Pass):
         set_bits(plan, context.target, wanted, default)
         rewrites = _insert(program, plan)
         notes = [] if rewrites else [f"target '{context.target.name}' quantizes nothing here"]
-        return Outcome(rewrites, plan.rejected, notes)
+        return Outcome(rewrites, plan.rejected, [*notes, *unmatched])
 
     def _unprofitable(
         self,

@@ -10,9 +10,11 @@ import torch
 from torch import fx
 
 from rewrite import (
+    Context,
     Emitter,
     Match,
     Op,
+    Outcome,
     Program,
     Reject,
     Rule,
@@ -22,6 +24,7 @@ from rewrite import (
     option,
 )
 from rewrite.quantization.blocks import quantize_blocks
+from rewrite.quantization.layer_patterns import tell_unmatched
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
 from rewrite.quantization.precision import Override, Precision, precision_of
 
@@ -57,6 +60,14 @@ class QuantizeWeights(RulePass):
     override: tuple[str, ...] = option(
         (), help="PATTERN=w4, w8 or float for some layers, by name or op:KIND; last one wins."
     )
+
+    def run(self, program: Program, context: Context) -> Outcome:
+        """Apply the rule, and tell which patterns name nothing."""
+        named = [_override(text).pattern for text in self.override]
+        unmatched = tell_unmatched(program, {"skip": self.skip, "override": named})
+        outcome = super().run(program, context)
+        outcome.notes += unmatched
+        return outcome
 
     def rules(self) -> list[Rule]:
         """One rule."""

@@ -13,8 +13,9 @@ from rewrite.program import Program
 from rewrite.provenance import module_path
 from rewrite.quantization.found_precision import found_precision
 from rewrite.quantization.kinds import is_weight
+from rewrite.quantization.layer_patterns import matches
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, MARKERS
-from rewrite.quantization.precision import Precision, matches
+from rewrite.quantization.precision import Precision
 from rewrite.schema import arguments
 
 _MARKERS = (*MARKERS, DEQUANTIZE_BLOCKS)

@@ -21,8 +21,8 @@ from rewrite.half.weights import (
 )
 from rewrite.passes import Outcome, Rejection
 from rewrite.quantization.kinds import is_weight
+from rewrite.quantization.layer_patterns import matches
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, QUANTIZE
-from rewrite.quantization.precision import matches
 from rewrite.schema import argument, arguments, is_call
 
 aten = torch.ops.aten

@@ -10,8 +10,8 @@ from torch import fx
 from rewrite.emitter import Emitter
 from rewrite.passes import Outcome, Rejection
 from rewrite.quantization.kinds import is_weight
+from rewrite.quantization.layer_patterns import matches
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, QUANTIZE
-from rewrite.quantization.precision import matches
 
 aten = torch.ops.aten
 LARGEST = torch.finfo(torch.float16).max

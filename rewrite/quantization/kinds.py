@@ -59,6 +59,8 @@ _KINDS: dict[Any, str] = {
     aten.flatten.using_ints: "layout",
     aten.pixel_shuffle.default: "layout",
 }
+_SPACE = "global-average-pool"
+KINDS = frozenset({*_KINDS.values(), _SPACE})
 
 
 def kind(node: fx.Node) -> str:
@@ -66,7 +68,7 @@ def kind(node: fx.Node) -> str:
     if node.op != "call_function":
         return ""
     if node.target is aten.mean.dim:
-        return "global-average-pool" if _covers_space(node) else ""
+        return _SPACE if _covers_space(node) else ""
     return _KINDS.get(node.target, "")
 
 

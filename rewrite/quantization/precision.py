@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +9,13 @@ from dataclasses import dataclass, replace
 from torch import fx
 
 from rewrite.errors import UsageError
-from rewrite.provenance import module_path
 from rewrite.quantization.kinds import is_weight, kind
+from rewrite.quantization.layer_patterns import matches
 from rewrite.quantization.placement import Plan
 from rewrite.quantization.spec import BITS, QuantSpec
 from rewrite.target import Target
 
 _NAME = re.compile(r"w(\d+)(?:a(\d+))?", re.IGNORECASE)
-_OPERATOR = "op:"
 _HINT = "w8a8, w4a8, w8a16 …, w4 for weights alone, or float"
 
 
@@ -74,16 +72,7 @@ class Override:
 
     def fits(self, node: fx.Node) -> bool:
         """Tell whether the pattern matches a call's kind or one of its names."""
-        if self.pattern.startswith(_OPERATOR):
-            return fnmatch.fnmatch(kind(node), self.pattern.removeprefix(_OPERATOR))
         return matches(node, self.pattern)
-
-
-def matches(node: fx.Node, pattern: str) -> bool:
-    """Tell whether a pattern fits the module, a weight or the name of a call."""
-    names = [node.name, module_path(node)]
-    names += [str(n.target) for n in node.all_input_nodes if n.op == "get_attr"]
-    return any(fnmatch.fnmatch(name, pattern) for name in names)
 
 
 def precision_of(
