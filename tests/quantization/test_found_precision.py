@@ -23,7 +23,6 @@ dtype = "uint8"
 [spec.weight]
 dtype = "int8"
 range = [{low}, {high}]
-symmetric = true
 per-channel = true
 [op.linear]
 inputs = {{ input = "activation", weight = "weight" }}
@@ -34,14 +33,15 @@ inputs = {{ input = "activation", weight = "weight" }}
 @pytest.mark.parametrize("lowest", [True, False])
 def test_the_lowest_integer_takes_no_bit_more(bits, lowest):
     half = 2 ** (bits - 1)
-    target = Target.parse(TARGET.format(low=-half if lowest else 1 - half, high=half - 1), "test")
+    low = -half if lowest else 1 - half
+    target = Target.parse(TARGET.format(low=low, high=half - 1), "test")
+    torch.manual_seed(0)
     layer = nn.Linear(4, 2).eval()
-    with torch.no_grad():
-        layer.weight[:] = torch.linspace(-half if lowest else 1 - half, half - 1, 8).reshape(2, 4)
     program = capture(layer, (torch.rand(3, 4),))
     passes = [InsertQuantizers(), Calibrate()]
     quantized = run_passes(
         program, passes, Context(target=target, calibrators={"min-max": MinMax})
     ).program
     (call,) = (n for n in quantized.graph.nodes if is_call(n, torch.ops.aten.linear.default))
+    assert int(quantized.weight("weight_int8").min()) == low
     assert found_precision(call, quantized) == Precision(bits, 8)
