@@ -72,6 +72,10 @@ def runtime_rows(
     if values.get("problem"):
         yield "", f"do not use it with the file: {values['problem']}"
     int8 = values["int8"]
+    if reasons:
+        wide = Counter(e["reason"] for e in int8["float"] if "is quantized to" in e["reason"])
+        for reason, count in wide.items():
+            yield "", f"{'1 node runs' if count == 1 else f'{count} nodes run'} in float: {reason}"
     if not int8["eligible"]:
         return
     fallbacks = int8["fallbacks"]

@@ -123,6 +123,16 @@ def test_only_the_runtime_that_decides_gives_reasons(tmp_path):
     assert "  not " not in called.out
 
 
+def test_summary_tells_of_nodes_with_too_many_bits(tiny, tmp_path):
+    passes = "fold-batch-norm,insert-quantizers{override=fc=w8a16},calibrate"
+    called = call(tiny, "--passes", passes, "-q", "-o", tmp_path / "t.onnx")
+    assert called.code == 0, called.err
+    reason = "input A is quantized to UINT16: int8 kernels take 8-bit data"
+    told = [line.strip() for line in called.out.splitlines()]
+    assert told.count(f"1 node runs in float: {reason}") == 1
+    assert "1 of 1 eligible nodes run in int8" in told
+
+
 def test_the_ledger_is_in_the_file(int8):
     entries = {e.key: e.value for e in onnx.load(int8.file).metadata_props}
     assert '"calibrate"' in entries["rewrite.ledger"]
