@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from rewrite.lint.file import File, Layer
 from rewrite.lint.rule import Finding, Rule
+from rewrite.runtimes.qdq_graph import attribute
 
 LEAST_CHANNELS = 16
 _STEP = 8
@@ -25,12 +26,17 @@ def _wide(file: File) -> Iterator[Finding]:
 
 
 def _shape(layer: Layer) -> list[int] | None:
+    """Return [out, in/groups, ...], None for what is no int8 layer."""
     if not layer.is_quantized or layer.weight is None or not layer.weight.is_weight:
         return None
     value = layer.weight.node.inputs[0]
     if value is None or value.shape is None or len(value.shape) < 2:
         return None
-    return [int(size) for size in value.shape if isinstance(size, int)]
+    shape = [int(size) for size in value.shape if isinstance(size, int)]
+    if layer.node.op_type != "ConvTranspose":
+        return shape
+    groups = int(attribute(layer.node, "group", 1))
+    return [shape[1] * groups, shape[0] // groups, *shape[2:]]
 
 
 def _fits(node: ir.Node, shape: list[int], is_first: bool) -> bool:

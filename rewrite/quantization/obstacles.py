@@ -11,6 +11,7 @@ from torch import fx
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
+from rewrite.quantization.weights import channels
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
 
@@ -42,7 +43,7 @@ class Obstacles:
             reason = self._at(node, name, bound.get(name), spec)
             if reason:
                 return reason
-        return _too_narrow(bound.get("weight"), rule.least_channels)
+        return _too_narrow(node, rule.least_channels)
 
     def _at(self, node: fx.Node, name: str, value: Any, spec: str) -> str:
         if value is None:
@@ -88,11 +89,13 @@ def _constants(program: Program) -> set[fx.Node]:
     return found
 
 
-def _too_narrow(weight: Any, least: int) -> str:
-    """Say that a layer has fewer channels, in or out, than a target's kernels take."""
-    if not least or not isinstance(weight, fx.Node):
+def _too_narrow(layer: fx.Node, least: int) -> str:
+    """Say that a layer has fewer channels, in a group or out, than a target's kernels take."""
+    found = channels(layer) if least else None
+    if found is None or min(found.inside, found.outside) >= least:
         return ""
-    outside, inside = weight.meta["val"].shape[:2]
-    if min(outside, inside) >= least:
-        return ""
-    return f"it has {inside} channels in and {outside} out: int8 kernels take {least} or more"
+    each = f", in each of {found.groups} groups," if found.groups > 1 else ""
+    return (
+        f"it has {found.inside} channels in{each} and {found.outside} out: "
+        f"int8 kernels take {least} or more"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import fx
@@ -29,6 +30,32 @@ def _axis(layer: fx.Node) -> int | None:
     if kind(layer) != "conv-transpose":
         return 0
     return 1 if arguments(layer)["groups"] == 1 else None
+
+
+@dataclass(frozen=True)
+class Channels:
+    """How many channels a layer has."""
+
+    inside: int
+    """Of one group."""
+    outside: int
+    groups: int
+
+
+def channels(layer: fx.Node) -> Channels | None:
+    """Return the channels of a convolution or a linear layer, None for what has no such weight.
+
+    Weights are [out, in/groups, …]; those of a transposed convolution [in, out/groups, …].
+    """
+    bound = arguments(layer)
+    weight = bound.get("weight")
+    if not isinstance(weight, fx.Node) or weight.meta["val"].dim() < 2:
+        return None
+    first, second = weight.meta["val"].shape[:2]
+    groups = bound.get("groups", 1)
+    if kind(layer) == "conv-transpose":
+        return Channels(first // groups, second * groups, groups)
+    return Channels(second, first, groups)
 
 
 def weight_parameters(

@@ -14,6 +14,7 @@ from rewrite.equivalence import difference
 from rewrite.pipeline import run_passes
 from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import DEQUANTIZE
+from rewrite.quantization.weights import Channels, channels
 from rewrite.schema import argument
 
 TARGET = """
@@ -179,3 +180,18 @@ def test_an_int8_bias_that_hardly_counts_has_the_scale_of_the_sum():
 def test_biases_of_a_target_that_wants_them_float_stay_float():
     program = quantized(seeded(nn.Linear(16, 8)), randn(8, 16), "float32")
     assert "0.bias_" not in program.text() and "@0.bias" in program.text()
+
+
+@pytest.mark.parametrize(
+    ("layer", "inside", "outside", "groups"),
+    [
+        (nn.Conv2d(32, 8, 3), 32, 8, 1),
+        (nn.Conv2d(32, 8, 3, groups=4), 8, 8, 4),
+        (nn.ConvTranspose2d(32, 8, 2), 32, 8, 1),
+        (nn.ConvTranspose2d(8, 32, 2, groups=2), 4, 32, 2),
+    ],
+)
+def test_channels_of_a_layer(layer, inside, outside, groups):
+    x = torch.randn(1, layer.in_channels, 4, 4)
+    (call,) = [n for n in capture(layer.eval(), (x,)).graph.nodes if n.op == "call_function"]
+    assert channels(call) == Channels(inside, outside, groups)

@@ -96,6 +96,15 @@ def uncentred_weight() -> Graph:
     return g
 
 
+def transposed(inside: int, outside: int, groups: int) -> Graph:
+    """Return a quantized transposed convolution with an oblong kernel."""
+    g = Graph()
+    x = g.qdq(g.input("x", [1, inside, 4, 4]))
+    w = g.weight("w", [inside, outside // groups, 2, 1])
+    g.output(g.op("ConvTranspose", x, w, name="conv", group=groups))
+    return g
+
+
 def matmul(axis: int | None = 1, turned: bool = False, shape=(16, 16), values=None) -> Graph:
     """Return x · W, W from behind a Transpose if `turned`."""
     g = Graph()
@@ -380,6 +389,8 @@ MORE: list[tuple[str, Callable[[], Graph], str]] = [
         "reads INT16, so it runs in float",
     ),
     ("signed-weights", lambda: conv(dtype=U8), "store it as int8"),
+    ("wide-layers", lambda: transposed(32, 8, 1), "a weight of 8 × 32 channels"),
+    ("wide-layers", lambda: transposed(16, 64, 2), "a weight of 64 × 8 channels"),
     ("signed-weights", uncentred_weight, "has a weight with zero point 5"),
     ("weight-axis", lambda: conv(axis=1), "use axis 0"),
     ("int32-bias", lambda: conv(bias="float"), "has a float bias"),
@@ -395,6 +406,7 @@ MORE: list[tuple[str, Callable[[], Graph], str]] = [
 ]
 """Other ways to break a rule."""
 KEPT: list[tuple[str, Callable[[], Graph]]] = [
+    ("wide-layers", lambda: transposed(64, 16, 2)),
     ("no-unsigned", bytes_in),
     ("no-unsigned", bytes_out),
     ("pairs", moved_integers),

@@ -138,12 +138,15 @@ def test_transposed_convolutions_have_a_scale_for_each_output(name, compiled):
     found = []
     for node in nodes.values():
         if node.op_type == "ConvTranspose":
-            dequantize = nodes[node.input[1]]
+            dequantize = nodes.get(node.input[1])
+            if dequantize is None:
+                continue
             axis = {a.name: a.i for a in dequantize.attribute}.get("axis")
             found.append((values[dequantize.input[1]].shape, axis))
-    (whole, axis), (groups, _) = found
+    (whole, axis), *groups = found
     assert whole == (24,) and axis == 1
-    assert groups == ()  # each element of axis 1 belongs to an output of either group
+    # Each element of axis 1 belongs to an output of either group; 12 channels in are few for one.
+    assert [shape for shape, _ in groups] == ([()] if name == "qnn" else [])
 
 
 SIXTEEN = "remove-dead-code,expand-attention,insert-quantizers{bits=w8a16},calibrate"
