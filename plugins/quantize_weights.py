@@ -96,7 +96,7 @@ class BlockedWeight(Rule):
         self.overrides = [Override(pattern, None) for pattern in options.skip] + list(overrides)
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline weights that are no matrix, do not divide into blocks, or are left out."""
+        """Decline what is no matrix of numbers, does not divide into blocks, or is left out."""
         val = match["weight"].meta["val"]
         if val.dim() != 2 or val.dtype != torch.float32:
             return "its weight is no float32 matrix"
@@ -104,6 +104,8 @@ class BlockedWeight(Rule):
             return "left float on request"
         if val.shape[1] % self.options.block:
             return f"its {val.shape[1]} inputs do not divide into blocks of {self.options.block}"
+        if not bool(program.weight(str(match["weight"].target)).isfinite().all()):
+            return "its weight holds NaN or infinite values, which no scale represents"
         return None
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:

@@ -15,6 +15,8 @@ from rewrite.quantization.weights import channels
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
 
+_NOT_FINITE = "holds NaN or infinite values, which no scale represents"
+
 
 class Obstacles:
     """Finds what keeps calls of a program float.
@@ -43,6 +45,8 @@ class Obstacles:
             reason = self._at(node, name, bound.get(name), spec)
             if reason:
                 return reason
+        if not self._is_finite(bound.get("bias")):
+            return f"its bias {_NOT_FINITE}"
         return _too_narrow(node, rule.least_channels)
 
     def _at(self, node: fx.Node, name: str, value: Any, spec: str) -> str:
@@ -55,8 +59,8 @@ class Obstacles:
             val = each.meta.get("val")
             if not isinstance(val, torch.Tensor) or val.dtype != torch.float32:
                 return f"its {name} is {getattr(val, 'dtype', 'no tensor')}, not float32"
-            if not self._is_finite(each, spec):
-                return f"its {name} holds infinite values, which no scale represents"
+            if not self._is_finite(each):
+                return f"its {name} {_NOT_FINITE}"
             constant = is_weight(each) or each.target is DEQUANTIZE_BLOCKS
             if self._target.spec(spec).per_channel and not constant:
                 return f"its {name} is computed at run time, so it has no fixed scale per channel"
@@ -66,9 +70,9 @@ class Obstacles:
                 return "its first factor is constant, which int8 kernels take second"
         return ""
 
-    def _is_finite(self, source: fx.Node, spec: str) -> bool:
-        """Tell whether a constant beside activations, such as a mask, has a range."""
-        if not is_weight(source) or self._target.spec(spec).per_channel:
+    def _is_finite(self, source: Any) -> bool:
+        """Tell whether a constant, such as a weight or a mask, has a range."""
+        if not isinstance(source, fx.Node) or not is_weight(source):
             return True
         return bool(torch.isfinite(self._program.weight(str(source.target))).all())
 

@@ -114,6 +114,23 @@ def test_what_is_skipped_stays_float_and_says_so(skip, left):
     assert reasons == {"left float on request"}
 
 
+@pytest.mark.parametrize("number", [0.0, 1.0], ids=["NaN", "infinite"])
+@pytest.mark.parametrize("part", ["weight", "bias"])
+@pytest.mark.parametrize("name", ["portable", "academic"])
+def test_a_layer_that_holds_no_numbers_stays_float(number, part, name):
+    def forward(m, x):
+        parts = {"weight": m.layer.weight, "bias": m.layer.bias}
+        return functional.linear(x, **{**parts, part: parts[part] / m.divisor})
+
+    layer = nn.Linear(6, 4)
+    divisor = torch.ones_like(getattr(layer, part))
+    with torch.no_grad():
+        getattr(layer, part).view(-1)[1], divisor.view(-1)[1] = number, 0.0
+    program = captured(Call(forward, layer=layer, divisor=divisor), randn(3, 6))
+    reason = f"its {part} holds NaN or infinite values, which no scale represents"
+    check_declines(INSERT, program, reason=reason, context=context(name=name))
+
+
 def test_skipping_what_is_not_there_skips_nothing():
     program = captured(Residual(), X)
     skipped = run(program, InsertQuantizers(skip=("none*",)), context=context())

@@ -101,6 +101,18 @@ def test_declines():
     check_declines(skip, nn.Sequential(nn.Linear(32, 8)), (randn(3, 32),), "left float on request")
 
 
+@pytest.mark.parametrize("number", [0.0, 1.0], ids=["NaN", "infinite"])
+def test_a_weight_that_is_no_number_stays(number):
+    def forward(m, x):
+        return nn.functional.linear(x, m.weight / m.divisor)
+
+    weight, divisor = randn(8, 32), torch.ones(8, 32)
+    weight[2, 3], divisor[2, 3] = number, 0.0
+    model = Call(forward, weight=weight, divisor=divisor)
+    reason = "its weight holds NaN or infinite values, which no scale represents"
+    check_declines(QuantizeWeights(), model, (randn(3, 32),), reason)
+
+
 def test_blocks_are_powers_of_two():
     with pytest.raises(UsageError, match="blocks of 24"):
         run(captured(net(), randn(3, 64)), QuantizeWeights(block=24))

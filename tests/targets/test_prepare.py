@@ -112,4 +112,4 @@ def test_infinite_constants_stay_float_with_a_reason():
     context = Context(target=HOST.find_target("qnn"))
     found = run_passes(program, [InsertQuantizers()], context).reports[0].outcome
     reasons = [(r.node, r.reason) for r in found.rejected]
-    assert reasons == [("add", "its other holds infinite values, which no scale represents")]
+    assert reasons == [("add", "its other holds NaN or infinite values, which no scale represents")]
