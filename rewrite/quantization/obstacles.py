@@ -15,8 +15,6 @@ from rewrite.quantization.weights import channels
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
 
-_NOT_FINITE = "holds NaN or infinite values, which no scale represents"
-
 
 class Obstacles:
     """Finds what keeps calls of a program float.
@@ -46,7 +44,7 @@ class Obstacles:
             if reason:
                 return reason
         if not self._is_finite(bound.get("bias")):
-            return f"its bias {_NOT_FINITE}"
+            return "its bias holds NaN or infinite values, which no scale represents"
         return _too_narrow(node, rule.least_channels)
 
     def _at(self, node: fx.Node, name: str, value: Any, spec: str) -> str:
@@ -60,7 +58,7 @@ class Obstacles:
             if not isinstance(val, torch.Tensor) or val.dtype != torch.float32:
                 return f"its {name} is {getattr(val, 'dtype', 'no tensor')}, not float32"
             if not self._is_finite(each):
-                return f"its {name} {_NOT_FINITE}"
+                return f"its {name} holds NaN or infinite values, which no scale represents"
             constant = is_weight(each) or each.target is DEQUANTIZE_BLOCKS
             if self._target.spec(spec).per_channel and not constant:
                 return f"its {name} is computed at run time, so it has no fixed scale per channel"
