@@ -30,6 +30,7 @@ class Calibrate(Pass):
     name = "calibrate"
     equivalence = "lossy"
     requires = ("insert-quantizers",)
+    resumes = True
 
     method: str = option("min-max", help="Calibrator for activations: see `rewrite plugins`.")
     percentile: float = option(

@@ -18,7 +18,7 @@ from rewrite.descriptors import Model
 from rewrite.errors import UsageError
 from rewrite.program import Program
 from rewrite.quantization.batches import as_given, fits, wanted_shape
-from rewrite.request import Request
+from rewrite.request import CalibrationData, Request
 
 _HINT = "every sample must look like one row of what inputs() returns"
 
@@ -74,19 +74,26 @@ def choose_calibration(
     return replace(description, calibration=batches), identity
 
 
-def check_path(text: str) -> None:
-    """Make sure that calibration data are where a request says.
+def check_data(given: CalibrationData) -> None:
+    """Make sure that calibration data are where a request says, and are images if it says how.
 
     Raises:
-        UsageError: when nothing is there, or a file of another kind.
+        UsageError: when nothing is there, or a file of another kind, or no images where sizes or
+            numbers for images are given.
     """
-    path = Path(text)
-    if text.startswith("zoo:") or path.is_dir() or (path.is_file() and path.suffix == ".npz"):
-        return
+    path, is_model = Path(given.path), given.path.startswith("zoo:")
     hint = "give a .npz file, a folder of .npy files or of images, or zoo:NAME"
-    if path.is_file():
+    if not is_model and path.is_file() and path.suffix != ".npz":
         raise UsageError(f"'{path}' is no .npz file", hint=hint)
-    raise UsageError(f"there are no calibration data '{path}'", hint=hint)
+    if not is_model and not path.exists():
+        raise UsageError(f"there are no calibration data '{path}'", hint=hint)
+    options = given.image_options
+    if options and (is_model or not _has_images(path)):
+        raise UsageError(
+            f"{' and '.join(options)} {'is' if len(options) == 1 else 'are'} for images, and "
+            f"'{given.path}' holds none",
+            hint=f"leave out {' and '.join(options)}: the data are taken as they are",
+        )
 
 
 def _inputs(program: Program) -> tuple[list[_Input], int, int]:
@@ -142,8 +149,14 @@ def _batched(
     elif not done:
         raise UsageError(
             f"'{path}' holds {count} sample{'s'[: count != 1]}, a batch takes {least}",
-            hint="give more, or make the batch dimension dynamic",
+            hint=_how_to_fill(count, least),
         )
+
+
+def _how_to_fill(count: int, least: int) -> str:
+    if count == 0:
+        return "its arrays are empty: give some samples"
+    return f"give {least} or more, or make the batch dimension dynamic"
 
 
 def _tensor(sample: Sample, wanted: _Input) -> torch.Tensor:

@@ -16,10 +16,11 @@ from rewrite.descriptors import PassObserver
 from rewrite.destination import check_output
 from rewrite.device import check_device
 from rewrite.eager_check import check_deterministic
+from rewrite.errors import UsageError
 from rewrite.fixed_sizes import check_static, fix_sizes
 from rewrite.job import Job, choose_passes, find_model
 from rewrite.model_file import make_model
-from rewrite.passes import Context
+from rewrite.passes import Context, Pass
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Result, peak_rss_mb
@@ -86,6 +87,7 @@ def _rewrite(
 ) -> Job:
     """Do everything up to the rewritten program; cheap mistakes are found first."""
     passes = choose_passes(host, request)
+    _require_use_of_cache(request, passes)
     target = host.find_target(request.target)
     faults = faults_of(target, host.faults())
     target = steer_specs(target, faults, talk)
@@ -127,6 +129,15 @@ def _rewrite(
     result.program, result.reports, result.loss = done.program, done.reports, done.loss
     tell_types(done.program, target, host.faults(), talk)
     return Job(request, host, talk, description, target, context, result, eager, fixed)
+
+
+def _require_use_of_cache(request: Request, passes: Sequence[Pass]) -> None:
+    if request.calibration_cache is None or any(each.resumes for each in passes):
+        return
+    raise UsageError(
+        "--calibration-cache: none of the passes calibrates, so there is nothing to keep",
+        hint="leave it out, or ask for a pass that calibrates: --preset int8",
+    )
 
 
 def _seed(seed: int) -> None:

@@ -34,7 +34,7 @@ def check_output(request: Request) -> None:
         raise UsageError("--require-int8 looks at a runtime's kernels", hint="-o NAME.onnx")
     if output.suffix == ".pt2" and request.latency:
         raise UsageError("--latency times a file on its runtime", hint="-o NAME.onnx")
-    check_writable(output)
+    check_writable(output, "model.onnx")
 
 
 def make_scratch(output: Path) -> Path:
@@ -52,15 +52,15 @@ def make_scratch(output: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=folder))
 
 
-def check_writable(path: Path) -> None:
-    """Make sure that a file can be written at `path`.
+def check_writable(path: Path, name: str) -> None:
+    """Make sure that a file can be written at `path`; in a folder it might be called `name`.
 
     Raises:
         UsageError: when it is a folder, or its folder is not there or not writable.
     """
     if path.is_dir():
         raise UsageError(
-            f"cannot write '{path}': it is a folder", hint=f"name a file: {path / 'model.onnx'}"
+            f"cannot write '{path}': it is a folder", hint=f"name a file: {path / name}"
         )
     folder = path.resolve().parent
     if folder.exists() and not folder.is_dir():

@@ -96,6 +96,8 @@ class Pass(ABC):
     """Passes this one runs before, when both are asked for."""
     preserves: ClassVar[tuple[str, ...]] = ()
     """Analyses that are still valid afterwards."""
+    resumes: ClassVar[bool] = False
+    """Whether it keeps `context.calibration_cache`, and goes on from there when it was stopped."""
     precisions: ClassVar[tuple[str, ...]] = ()
     """What a budget chooses from for each layer, most bits first: `float`, one of 8 bits, fewer.
 

@@ -37,6 +37,12 @@ class CalibrationData:
     std: tuple[float, ...] = ()
     """What the rest is divided by."""
 
+    @property
+    def image_options(self) -> list[str]:
+        """Names of the options given that only images have a use for."""
+        given = {"--image-size": self.image_size, "--mean": self.mean, "--std": self.std}
+        return [name for name, value in given.items() if value]
+
 
 @dataclass(frozen=True)
 class Request:

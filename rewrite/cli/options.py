@@ -41,7 +41,9 @@ def plugin_options(command: F) -> F:
 
 def talk_options(command: F) -> F:
     """Add -v and -q."""
-    command = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")(command)
+    command = click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")(
+        command
+    )
     return click.option(
         "-v", "--verbose", is_flag=True, help="Show tracebacks and what libraries print."
     )(command)
@@ -145,11 +147,11 @@ def make_run(given: dict[str, Any]) -> dict[str, Any]:
     if fields["calibration_cache"] is not None:
         from rewrite.destination import check_writable
 
-        check_writable(fields["calibration_cache"])
+        check_writable(fields["calibration_cache"], "calibration")
     if fields["calibration"] is not None:
-        from rewrite.calibration_data import check_path
+        from rewrite.calibration_data import check_data
 
-        check_path(fields["calibration"].path)
+        check_data(fields["calibration"])
     return fields
 
 

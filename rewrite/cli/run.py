@@ -117,7 +117,7 @@ def _run(
     if not (given["passes"] is not None or given["preset"] or given["recipe"]):
         talk.step("no --passes or --preset: running --preset float (for 8 bits: --preset int8)")
     if recipe is not None:
-        check_writable(recipe)
+        check_writable(recipe, "recipe.toml")
     request = _request(model, given, output)
     check_output(request)
     from rewrite.compile import compile_model

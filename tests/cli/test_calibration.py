@@ -94,6 +94,29 @@ def test_wrong_use_is_told(tiny, name):
     assert message in " ".join(done.error)
 
 
+def test_a_folder_is_no_cache(tiny, tmp_path):
+    done = call(tiny, *INT8, "--dry-run", "--calibration-cache", tmp_path)
+    assert done.code == 2
+    assert done.error[1] == f"  hint: name a file: {tmp_path / 'calibration'}"
+
+
+@pytest.mark.parametrize("command", [(), ("show",)])
+def test_a_cache_that_no_pass_keeps_is_told(tiny, tmp_path, command):
+    passes = ("--preset", "float", *(() if command else ("--dry-run",)))
+    done = call(*command, tiny, *passes, "--calibration-cache", tmp_path / "cache")
+    assert done.code == 2
+    assert done.error[0].startswith("error: --calibration-cache: none of the passes calibrates")
+    assert "capture" not in done.err
+
+
+def test_numbers_for_images_without_images(tiny, tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((5, 1, 8, 8), np.float32))
+    done = call(tiny, *INT8, "--dry-run", "--calibration", tmp_path / "d.npz", "--mean", "0.5")
+    assert done.code == 2
+    assert done.error[0].startswith("error: --mean is for images, and ")
+    assert "capture" not in done.err
+
+
 def test_cuda_without_a_gpu(tiny, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     done = call(tiny, *INT8, "--dry-run", "--device", "cuda")

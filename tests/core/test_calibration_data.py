@@ -12,7 +12,7 @@ from torch import nn
 from torch.export import Dim
 
 from rewrite import UsageError, capture
-from rewrite.calibration_data import check_path, choose_calibration
+from rewrite.calibration_data import check_data, choose_calibration
 from rewrite.descriptors import Model
 from rewrite.request import CalibrationData, Request
 
@@ -110,6 +110,20 @@ WRONG = {
     "few": ({k: v[:2] for k, v in arrays().items()}, "'{path}' holds 2 samples, a batch takes 3"),
     "none": ({k: v[:0] for k, v in arrays().items()}, "'{path}' holds 0 samples"),
 }
+
+
+@pytest.mark.parametrize(
+    ("count", "hint"),
+    [
+        (0, "its arrays are empty: give some samples"),
+        (2, "give 3 or more, or make the batch dimension dynamic"),
+    ],
+)
+def test_the_hint_suits_the_number_of_samples(tmp_path, count, hint):
+    np.savez(tmp_path / "d.npz", **{name: v[:count] for name, v in arrays().items()})
+    with pytest.raises(UsageError) as caught:
+        load(program_of(Two(), two()), tmp_path / "d.npz")
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -304,7 +318,35 @@ def test_the_models_own_data_are_identified_by_its_file(tmp_path):
 def test_paths_are_looked_at_before_any_work(tmp_path, name):
     (tmp_path / "text.txt").write_text("x")
     with pytest.raises(UsageError, match=f"{tmp_path / name}'"):
-        check_path(str(tmp_path / name))
+        check_data(CalibrationData(str(tmp_path / name)))
+
+
+IMAGE_OPTIONS = {
+    "mean": ({"mean": (0.5,)}, "--mean is for images"),
+    "std": ({"std": (0.5,)}, "--std is for images"),
+    "all": (
+        {"image_size": (8, 8), "mean": (0.5,), "std": (0.5,)},
+        "--image-size and --mean and --std are for images",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMAGE_OPTIONS)
+@pytest.mark.parametrize("place", ["d.npz", "folder", "zoo:z"])
+def test_options_of_images_are_refused_for_anything_else(tmp_path, monkeypatch, name, place):
+    monkeypatch.chdir(tmp_path)
+    np.savez("d.npz", **arrays())
+    (tmp_path / "folder").mkdir()
+    np.save("folder/a.npy", np.zeros(4, np.float32))
+    options, message = IMAGE_OPTIONS[name]
+    check_data(CalibrationData(place))
+    with pytest.raises(UsageError, match=f"{message}, and '{place}' holds none"):
+        check_data(CalibrationData(place, **options))
+
+
+def test_options_of_images_go_with_images(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"not opened yet")
+    check_data(CalibrationData(str(tmp_path), image_size=(8, 8), mean=(0.5,), std=(0.5,)))
 
 
 class Mixed(nn.Module):
