@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import click
 
+from rewrite.cli.output import db_text
 from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def _table(found: Assignment) -> list[str]:
             each.layer,
             f"{each.before} → {each.after}",
             f"{show_bytes(each.bytes_before)} → {show_bytes(each.bytes_after)}",
-            _db(each.cost_db),
+            db_text(each.cost_db),
             show_bytes(each.expected_bytes),
-            _db(each.expected_db),
+            db_text(each.expected_db),
         )
         for each in found.changes
     ]
@@ -65,9 +65,5 @@ def _table(found: Assignment) -> list[str]:
         for row in rows
     ]
     sizes = f"{show_bytes(found.start_bytes)} before, {show_bytes(found.reached_bytes)} now"
-    ratios = f"{_db(found.start_db)} before, {_db(found.reached_db)} now"
+    ratios = f"{db_text(found.start_db)} before, {db_text(found.reached_db)} now"
     return [*lines, f"budget: outputs {ratios}; weights {sizes}"]
-
-
-def _db(value: float) -> str:
-    return f"{value:.1f} dB" if math.isfinite(value) else "exact"

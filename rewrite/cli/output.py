@@ -49,6 +49,11 @@ def size_text(count: int) -> str:
     return f"{count} B"
 
 
+def db_text(value: float) -> str:
+    """Return an SQNR for people."""
+    return f"{value:.1f} dB" if math.isfinite(value) else "exact"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -104,7 +104,7 @@ def run(model: str, **given: Any) -> None:
         told = {name: each.as_json() for name, each in found.items()}
         show_json({**result.as_json(), "measure": None, "budget": None, **told})
     else:
-        show_summary(result, recipe)
+        show_summary(result, recipe, cast("Assignment | None", found.get("budget")))
 
 
 def _run(

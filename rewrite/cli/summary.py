@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rewrite.cli.output import show_table, size_text
+from rewrite.cli.output import db_text, show_table, size_text
 
 if TYPE_CHECKING:
     from rewrite.artifact import Artifact
+    from rewrite.budget import Assignment
     from rewrite.request import Result
 
 _SHOWN_FALLBACKS = 8
@@ -25,14 +26,16 @@ _HIDDEN = 6.0
 """In dB. A batch that agrees so much less than all together has twice their relative error."""
 
 
-def show_summary(result: Result, recipe: Path | None = None) -> None:
+def show_summary(
+    result: Result, recipe: Path | None = None, budget: Assignment | None = None
+) -> None:
     """Print what was written, what it scores, how it agrees and how fast it is."""
     artifact = result.artifact
     if artifact is None:
         changed = sum(r.outcome.rewrites for r in result.reports)
         click.echo(f"dry run: {changed} rewrites by {len(result.reports)} passes, nothing written")
     rows = list(_file(result, artifact)) if artifact else []
-    rows += _loss(result)
+    rows += _loss(result, budget)
     for place, (name, values) in enumerate(result.as_json()["runtimes"].items()):
         # The first one decides; what another makes of the file is told, not what would mend it.
         rows += runtime_rows(f"{name} {values['version']}", values, reasons=place == 0)
@@ -93,8 +96,11 @@ def _file(result: Result, artifact: Artifact) -> Iterator[tuple[str, str]]:
     yield "wrote", f"{artifact.path} ({size_text(artifact.size)}{opset})"
 
 
-def _loss(result: Result) -> Iterator[tuple[str, str]]:
-    """Return what the lossy passes cost; the exact ones were held to be so."""
+def _loss(result: Result, budget: Assignment | None) -> Iterator[tuple[str, str]]:
+    """Return what the lossy passes cost; the exact ones were held to be so.
+
+    A budget measures on other inputs than the checks of the passes, so its number is beside theirs.
+    """
     if result.loss is None or all(report.pass_.equivalence == "exact" for report in result.reports):
         return
     values = result.loss.as_json()
@@ -102,7 +108,10 @@ def _loss(result: Result) -> Iterator[tuple[str, str]]:
         yield "outputs", "infinities or NaN where the model has none"
         return
     sqnr = values["sqnr_db"]
-    yield "outputs", "the model's" if sqnr is None else f"{sqnr:.1f} dB SQNR against the model's"
+    told = "the model's" if sqnr is None else f"{sqnr:.1f} dB SQNR against the model's"
+    yield "outputs", f"{told}, on the inputs of the checks"
+    if budget is not None:
+        yield "", f"{db_text(budget.reached_db)} on those that --budget measures"
     if sqnr is not None and sqnr < _LOW_SQNR:
         yield "", f"which layers cost it: rewrite inspect {result.model}"
 

@@ -90,9 +90,20 @@ def test_summary_tells_how_far_the_outputs_are_from_the_model(bits, low, tiny):
     assert called.code == 0, called.err
     lines = [line.split() for line in called.out.splitlines()]
     place = next(i for i, words in enumerate(lines) if words[0] == "outputs")
-    assert lines[place][2:] == ["dB", "SQNR", "against", "the", "model's"]
+    told = "dB SQNR against the model's, on the inputs of the checks"
+    assert " ".join(lines[place][2:]) == told
     assert (float(lines[place][1]) < 20) is low
     assert (lines[place + 1][-3:] == ["rewrite", "inspect", str(tiny)]) is low
+
+
+def test_summary_tells_the_number_of_the_budget_beside_its_own(tiny):
+    called = call(tiny, "--preset", "int8", "--budget", "30dB", "--dry-run", "--no-evaluate")
+    assert called.code == 0, called.err
+    lines = [line.split() for line in called.out.splitlines()]
+    place = next(i for i, words in enumerate(lines) if words[0] == "outputs")
+    (told,) = [line for line in called.err.splitlines() if line.startswith("budget: outputs ")]
+    reached = told.split(", ")[1].split(" now")[0]
+    assert " ".join(lines[place + 1]) == f"{reached} on those that --budget measures"
 
 
 def test_summary_says_nothing_of_exact_passes(floating):
