@@ -84,12 +84,12 @@ class PluginHost:
         return self._table("model")
 
     def targets(self) -> dict[str, Target]:
-        """Return the deployment targets by name, without those whose inheritance is broken."""
+        """Return the deployment targets by name, without those that are broken."""
         table: dict[str, Target] = self._table("target")
         found: dict[str, Target] = {}
         for name, target in table.items():
             try:
-                found[name] = target.resolved(table)
+                found[name] = self._whole(target, table)
             except UsageError as error:
                 self._record("target", name, Failure(error.what, error.where, error.hint))
         return found
@@ -130,10 +130,11 @@ class PluginHost:
         """Return a deployment target by name, with everything it inherits.
 
         Raises:
-            UsageError: for an unknown name, or a target whose inheritance is broken.
+            UsageError: for an unknown name, a target whose inheritance is broken, or one that
+                names a rule, a pass or a runtime that is not there.
         """
         found: Target = self._find("target", name)
-        return found.resolved(self._table("target"))
+        return self._whole(found, self._table("target"))
 
     def find_calibrator(self, name: str) -> type[Calibrator]:
         """Return a calibrator class by name."""
@@ -154,6 +155,14 @@ class PluginHost:
             for plugin in self._plugins.values():
                 plugin.ask(kind)
         return [p.info() for p in [*self._plugins.values(), *self._shadowed]]
+
+    def _whole(self, target: Target, table: dict[str, Target]) -> Target:
+        """Return a target with everything it inherits, held to the names that there are."""
+        from rewrite.target_names import check_names
+
+        whole = target.resolved(table)
+        check_names(whole, self.passes())
+        return whole
 
     def _require_targets(self, plugins: list[str]) -> None:
         """Hold the targets of plugins that were asked for to what they inherit."""

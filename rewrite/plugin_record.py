@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pluggy
 
+from rewrite.errors import RewriteError
 from rewrite.plugin_checks import ContractError, Kind
 from rewrite.plugin_loading import Failure
 
@@ -113,6 +114,9 @@ class PluginRecord:
         except ContractError as error:
             where = defined_at(implementation.function)
             self.failures.append(Failure(f"{kind.hook}: {error}", where))
+        except RewriteError as error:
+            where = error.where or Failure.of(error).where
+            self.failures.append(Failure(f"{kind.hook}: {error.what}", where, error.hint))
         except (Exception, SystemExit) as error:
             failure = Failure.of(error)
             self.failures.append(replace(failure, what=f"{kind.hook}: {failure.what}"))

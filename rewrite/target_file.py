@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rewrite.errors import UsageError, unknown
 from rewrite.quantization.costs import CostTable
+from rewrite.quantization.kinds import KINDS, tensors_of
 from rewrite.quantization.spec import QuantSpec
 from rewrite.target import AVOIDABLE, MODES, OpRule, Target
+from rewrite.target_values import check_types
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,10 +55,10 @@ _OWN = ("name", "extends", "without")
 
 
 def read_tables(text: str, source: str) -> Tables:
-    """Read TOML text and check the names of its keys.
+    """Read TOML text and check the names of its keys, and the types of their values.
 
     Raises:
-        UsageError: for text that is no TOML, an unknown key or a missing name.
+        UsageError: for text that is no TOML, an unknown key, a missing name or another type.
     """
     try:
         data = tomllib.loads(text)
@@ -67,6 +69,7 @@ def read_tables(text: str, source: str) -> Tables:
             raise unknown("key of a target", key, KEYS, where=source)
     if not isinstance(data.get("name"), str):
         raise UsageError("a target needs a name", where=source, hint='name = "my-target"')
+    check_types(data, source)
     if "without" in data and "extends" not in data:
         raise UsageError("`without` is for targets that extend another", where=source)
     return data
@@ -202,7 +205,8 @@ class _Reader:
             raise unknown("type of a bias", data["bias"], BIASES, where=self.source)
         if data.get("float16", "storage") not in HALVES:
             raise unknown("use of float16", data["float16"], HALVES, where=self.source)
-        low, high = data.get("opset-range", (17, 21))
+        self._kinds([*ops, *producers, *data.get("absorbs", ())])
+        low, high = self._opsets()
         return Target(
             name=data["name"],
             summary=data.get("summary", ""),
@@ -228,6 +232,28 @@ class _Reader:
             tables=data,
         )
 
+    def _kinds(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in KINDS:
+                raise unknown("kind of operator", name, KINDS, where=self.source)
+
+    def _opsets(self) -> tuple[int, int]:
+        low, high = self.data.get("opset-range", (17, 21))
+        if low > high:
+            raise UsageError(
+                f"opset-range [{low}, {high}] is empty",
+                where=self.source,
+                hint=f"opset-range = [{high}, {low}]",
+            )
+        opset = self.data.get("opset", 20)
+        if not low <= opset <= high:
+            raise UsageError(
+                f"opset {opset} is not in opset-range [{low}, {high}]",
+                where=self.source,
+                hint="change one of the two; a target that extends another has its opset-range",
+            )
+        return low, high
+
     def _rule(self, kind: str, rule: Any, specs: Mapping[str, QuantSpec]) -> OpRule:
         if not isinstance(rule, dict):
             raise UsageError(f"[op.{kind}] is no table", where=self.source)
@@ -238,6 +264,12 @@ class _Reader:
         if mode not in MODES:
             raise unknown(f"mode of [op.{kind}]", mode, MODES, where=self.source)
         inputs, output = dict(rule.get("inputs", {})), rule.get("output")
+        known = tensors_of(kind)
+        for name in inputs:
+            if known and name not in known:
+                raise unknown(f"argument in [op.{kind}.inputs]", name, known, where=self.source)
+        if rule.get("least-channels", 0) < 0:
+            raise UsageError(f"least-channels of [op.{kind}] is negative", where=self.source)
         for name in [*inputs.values(), *([output] if output else [])]:
             self._known(name, specs)
         return OpRule(inputs, output, mode, rule.get("least-channels", 0))

@@ -80,6 +80,18 @@ def _covers_space(node: fx.Node) -> bool:
     return rank >= 3 and dims == set(range(2, rank))
 
 
+def tensors_of(name: str) -> frozenset[str]:
+    """Return the ATen names of the tensors that operators of a kind read."""
+    targets = [op for op, given in _KINDS.items() if given == name]
+    targets += [aten.mean.dim] if name == _SPACE else []
+    return frozenset(
+        argument.name
+        for op in targets
+        for argument in op._schema.arguments
+        if "Tensor" in str(argument.type)
+    )
+
+
 def input_names(node: fx.Node) -> list[str]:
     """Return the ATen names of the tensor arguments of a call that are nodes."""
     return [

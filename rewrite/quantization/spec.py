@@ -132,10 +132,16 @@ class QuantSpec:
         info = torch.iinfo(DTYPES[dtype])
         low, high = data.get("range", (info.min, info.max))
         if not info.min <= low < high <= info.max:
-            raise UsageError(f"range [{low}, {high}] does not fit {dtype}", where=source)
+            swapped = info.min <= high < low <= info.max
+            raise UsageError(
+                f"[spec.{name}] range [{low}, {high}] does not fit {dtype}",
+                where=source,
+                hint=f"range = [{high}, {low}]"
+                if swapped
+                else f"{dtype} holds {info.min} to {info.max}, and low comes before high",
+            )
+        _check_fixed(name, data, (low, high), source)
         scale, power_of_two = data.get("scale"), bool(data.get("power-of-two", False))
-        if power_of_two and scale is not None and math.frexp(scale)[0] != 0.5:
-            raise UsageError(f"the scale {scale} of [spec.{name}] is no power of two", where=source)
         return cls(
             name=name,
             dtype=dtype,
@@ -199,6 +205,30 @@ class QuantSpec:
         return torch.where(
             mantissa == 0, scale, torch.ldexp((mantissa > 0.5) * 0.5 + 0.5, exponent)
         )
+
+
+def _check_fixed(name: str, data: Mapping[str, Any], ends: tuple[int, int], source: str) -> None:
+    """Hold the numbers that a table fixes to what quantizers take.
+
+    Raises:
+        UsageError: for a scale that is not positive, or no power of two where that is asked for, a
+            zero point out of the range, a negative least range, and the ends of a range by name.
+    """
+    scale, point, least = data.get("scale"), data.get("zero-point", 0), data.get("least-range", 0.0)
+    what, hint = "", None
+    end = next((key for key in ("qmin", "qmax") if key in data), "")
+    if end:
+        what, hint = f"{end} is set by range", "range = [low, high]"
+    elif scale is not None and not (scale > 0 and math.isfinite(scale)):
+        what, hint = f"scale is {scale:g}", "scales are positive"
+    elif scale is not None and data.get("power-of-two") and math.frexp(scale)[0] != 0.5:
+        what = f"scale {scale:g} is no power of two"
+    elif (scale is not None or "zero-point" in data) and not ends[0] <= point <= ends[1]:
+        what, hint = f"zero-point is {point}", f"it lies in the range, {ends[0]} to {ends[1]}"
+    elif not (least >= 0 and math.isfinite(least)):
+        what, hint = f"least-range is {least:g}", "a range is 0 or wider"
+    if what:
+        raise UsageError(f"[spec.{name}] {what}", where=source, hint=hint)
 
 
 def _bits(low: int, high: int) -> int:

@@ -1,0 +1,71 @@
+"""Names in a target that others provide are looked up as soon as the target is."""
+
+from __future__ import annotations
+
+import pytest
+
+from rewrite import PluginError, UsageError
+from rewrite.plugin_host import PluginHost
+
+PLUGIN = """
+from pathlib import Path
+
+from rewrite import Target, hookimpl
+
+
+@hookimpl
+def rewrite_targets():
+    yield Target.load(Path(__file__).parent / "mine.toml")
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Return a function that writes a plugin with a target of some keys."""
+
+    def write(keys: str) -> str:
+        (tmp_path / "mine.toml").write_text(f'name = "mine"\nextends = "ort-x64"\n{keys}')
+        (tmp_path / "mine.py").write_text(PLUGIN)
+        return str(tmp_path / "mine.py")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("keys", "what", "hint", "within"),
+    [
+        ('rules = ["static-shape"]', "unknown rule 'static-shape'", "'static-shapes'", ""),
+        ('runtimes = ["onnxruntim"]', "unknown runtime 'onnxruntim'", "'onnxruntime'", ""),
+        ('prepare = ["limit-mask"]', "unknown pass to prepare with", "'limit-masks'", ""),
+        ('legalize = ["flaten-tokens"]', "unknown pass 'flaten-to", "'flatten-tokens'", "legalize"),
+        ('legalize = ["lay-out-linear{form=gem}"]', "'gem'", "'gemm'", "legalize"),
+        ('legalize = ["lay-out-linear{fom=gemm}"]', "'fom'", "'form'", "legalize"),
+        ('legalize = ["lay-out-linear{"]', "expected a closing '}'", None, "legalize"),
+    ],
+)
+def test_a_name_that_is_not_there(keys, what, hint, within, plugin, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        PluginHost(plugins=[plugin(keys)])
+    error = caught.value
+    assert what in error.what, error.what
+    file = str(tmp_path / "mine.toml")
+    assert error.where == (f"{file}: {within}" if within else file)
+    assert hint is None or hint in error.hint
+
+
+def test_what_is_there_is_taken(plugin):
+    host = PluginHost(plugins=[plugin('legalize = ["lay-out-linear{form=matmul}"]\nrules = []')])
+    assert host.find_target("mine").legalize == ("lay-out-linear{form=matmul}",)
+
+
+def test_the_error_of_a_file_keeps_its_place_and_hint(plugin, tmp_path):
+    with pytest.raises(PluginError, match=r'opset is "20", not a whole number') as caught:
+        PluginHost(plugins=[plugin('opset = "20"')])
+    assert "UsageError" not in caught.value.what
+    assert caught.value.where == str(tmp_path / "mine.toml")
+    assert caught.value.hint == "opset = 20"
+
+
+@pytest.mark.parametrize("name", PluginHost().targets())
+def test_built_in_targets_name_what_is_there(name):
+    assert PluginHost().find_target(name).name == name
