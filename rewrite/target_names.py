@@ -43,5 +43,5 @@ def _check_pass(text: str, target: Target, passes: Mapping[str, type[Pass]]) -> 
                 raise unknown("pass", spec.name, passes)
             build(passes[spec.name], spec.name, dict(spec.options))
     except UsageError as error:
-        where = f"{target.source}: legalize" if target.source else "legalize"
+        where = f'{target.source}: legalize = ["{text}"]'
         raise UsageError(error.what, where=where, hint=error.hint) from None
