@@ -32,8 +32,10 @@ class Trials(Overridable):
 
     def measure(self, overrides: Sequence[str]) -> Measured:
         """Run the passes and measure every layer; nothing needs to be quantized."""
-        # The checks are the compilation's own, once the assignment is found.
-        request = replace(self.request_with(overrides), checks="off")
+        # The checks are the compilation's own, once the assignment is found, and so is the cache:
+        # every trial calibrates another program.
+        given = self.request_with(overrides)
+        request = replace(given, checks="off", calibration_cache=None)
         return measure_model(request, self.host, _Progress(self.talk), batches=_BATCHES)
 
     def start(self) -> Measured:

@@ -135,7 +135,9 @@ class _Search:
         self.target = _steered(host, request.target)
         self.runtime = _first_runtime(self.target)
         talk.step(f"time what int8 gains on {self.runtime.name} {self.runtime.version}")
-        found = rewrite_model(replace(request, passes=(), preset=None), host)
+        # What comes of a trial is of no use to the calibration that is asked for.
+        bare = replace(request, passes=(), preset=None, calibration_cache=None)
+        found = rewrite_model(bare, host)
         assert found.captured is not None
         self.captured, self.opset = found.captured, found.opset
         # Times do not depend on scales: the example inputs are data enough.
