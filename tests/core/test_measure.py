@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -74,6 +76,12 @@ def test_convolutions_differ_by_stride_and_groups():
     labels = [g.label for g in find_groups(rewrite_model(request, HOST).program)]
     assert "conv [96, 1, 3, 3] of [batch, 96, 8, 8], groups 96" in labels
     assert "conv [96, 1, 3, 3] of [batch, 96, 8, 8], stride 2, groups 96" in labels
+
+
+def test_trials_keep_no_calibration(request_, monkeypatch, tmp_path):
+    duels(monkeypatch, 0.5, 0.5, 0.5)
+    search(replace(request_, calibration_cache=tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_what_is_faster_is_kept_and_the_next_is_tried_on_top(request_, monkeypatch):
