@@ -10,13 +10,14 @@ from rewrite.budget_trial import Trials, decibels, list_changes, noise_of, ratio
 from rewrite.errors import CheckError, UsageError
 from rewrite.inspection import Measured
 from rewrite.knapsack import Point, least_noise, least_room
-from rewrite.layer_sizes import Layer, find_layers, layer_bytes, layer_precision
+from rewrite.layer_sizes import find_layers, layer_bytes, layer_precisions
 from rewrite.losses import Inspection
 from rewrite.options import option_values
 from rewrite.overrides import OPTION
 from rewrite.passes import Pass
 from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
+from rewrite.quantization.layer_patterns import Names
 from rewrite.quantization.precision import Override
 from rewrite.request import Request
 from rewrite.stored_size import legalized, stored_bytes
@@ -172,7 +173,7 @@ class _Fit:
     def _choices(self, measured: dict[str | None, Measured]) -> list[list[_Choice]]:
         """Return what each layer may have, what was given first, and nothing twice."""
         sizes = {p: self._sizes(m.program) for p, m in measured.items()}
-        float_sizes = self._sizes(self.plain)
+        float_sizes, pinned = self._sizes(self.plain), self._pinned()
         choices = []
         for index, layer in enumerate(self.layers):
             points = {
@@ -180,24 +181,25 @@ class _Fit:
             }
             if _FLOAT in self.trials.taker.precisions:
                 points[_FLOAT] = Point(float_sizes[index], 0.0)
-            if self._is_pinned(layer):
+            if not pinned.isdisjoint(layer.nodes):
                 points = {None: points[None]}
             unlike = {p: point for p, point in points.items() if not p or point != points[None]}
             choices.append([_Choice(p, point) for p, point in unlike.items()])
         return choices
 
-    def _is_pinned(self, layer: Layer) -> bool:
+    def _pinned(self) -> set[str]:
+        """Return the calls whose precision the user's own options decide."""
         options = option_values(self.trials.taker)
         named = [Override.parse(text) for text in self.trials.given]
         named += [Override(pattern, None) for pattern in options.get(_SKIP, ())]
-        calls = [n for n in self.plain.graph.nodes if n.name in layer.nodes]
-        return any(override.fits(call) for override in named for call in calls)
+        names = Names(n for n in self.plain.graph.nodes if n.op == "call_function")
+        return {call.name for each in named for call in names.matching(each.pattern)}
 
     def _has_everywhere(self, precision: str) -> bool:
         """Tell whether every layer that can be quantized was given a precision."""
         options = option_values(self.trials.taker)
         layers = find_layers(self.plain, [self.start.program])
-        found = {str(layer_precision(self.start.program, layer)) for layer in layers}
+        found = {str(each) for each in layer_precisions(self.start.program, layers)}
         return found == {precision} and not (options[OPTION] or options.get(_SKIP))
 
     def _points(self) -> list[list[Point]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rewrite.budget import Change
 from rewrite.inspection import Measured, NotQuantizedError, measure_model
-from rewrite.layer_sizes import Layer, layer_precision, program_bytes
+from rewrite.layer_sizes import Layer, layer_precisions, program_bytes
 from rewrite.losses import Inspection
 from rewrite.overrides import Overridable
 from rewrite.passes import Pass
@@ -102,11 +102,9 @@ def list_changes(
         sizes: in bytes, of each layer, before and after.
         start_bytes: of all weights before.
     """
-    labels = [
-        (str(layer_precision(before.program, each)), str(layer_precision(after.program, each)))
-        for each in layers
-    ]
-    steps = [i for i, (old, new) in enumerate(labels) if old != new]
+    old, new = (layer_precisions(each.program, layers) for each in (before, after))
+    labels = [(str(first), str(second)) for first, second in zip(old, new, strict=True)]
+    steps = [i for i, (first, second) in enumerate(labels) if first != second]
     steps.sort(
         key=lambda i: abs(noises[1][i] - noises[0][i]) / (abs(sizes[1][i] - sizes[0][i]) + 1)
     )

@@ -13,7 +13,7 @@ from rewrite.program import Program
 from rewrite.provenance import module_path
 from rewrite.quantization.found_precision import found_precision
 from rewrite.quantization.kinds import is_weight
-from rewrite.quantization.layer_patterns import matches
+from rewrite.quantization.layer_patterns import Names
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, MARKERS
 from rewrite.quantization.precision import Precision
 from rewrite.schema import arguments
@@ -42,6 +42,8 @@ def find_layers(plain: Program, quantized: Sequence[Program]) -> list[Layer]:
     """
     found = {n.name for p in quantized for n in p.graph.nodes if _reads_integers(n, p)}
     calls = [n for n in plain.graph.nodes if n.op == "call_function"]
+    order = {node.name: place for place, node in enumerate(calls)}
+    named = Names(calls)
     graph: nx.Graph = nx.Graph()
     for node in calls:
         if node.name not in found:
@@ -49,12 +51,12 @@ def find_layers(plain: Program, quantized: Sequence[Program]) -> list[Layer]:
         name = layer_name(node)
         graph.add_edge(("name", name), ("call", node.name))
         graph.add_edges_from((("name", name), ("weight", str(w.target))) for w in _weights(node))
-        graph.add_edges_from((("name", name), ("call", n.name)) for n in calls if matches(n, name))
+        graph.add_edges_from((("name", name), ("call", n.name)) for n in named.matching(name))
     layers = []
     for part in nx.connected_components(graph):
         nodes = frozenset(name for kind, name in part if kind == "call")
-        kernels = tuple(n.name for n in calls if n.name in nodes & found)
-        names = dict.fromkeys(layer_name(n) for n in calls if n.name in kernels)
+        kernels = tuple(sorted(nodes & found, key=order.__getitem__))
+        names = dict.fromkeys(layer_name(calls[order[kernel]]) for kernel in kernels)
         layers.append(Layer(tuple(names), kernels, nodes))
     return layers
 
@@ -86,9 +88,16 @@ def program_bytes(program: Program) -> int:
     return sum(size for size, _ in _stored(program).values())
 
 
-def layer_precision(program: Program, layer: Layer) -> Precision:
-    """Return the precision of a layer's calls in a program; of several that of fewest bits."""
-    found = [found_precision(n, program) for n in program.graph.nodes if n.name in layer.kernels]
+def layer_precisions(program: Program, layers: Sequence[Layer]) -> list[Precision]:
+    """Return the precision of each layer's calls in a program; of several that of fewest bits."""
+    nodes = {node.name: node for node in program.graph.nodes}
+    return [
+        _fewest([found_precision(nodes[n], program) for n in layer.kernels if n in nodes])
+        for layer in layers
+    ]
+
+
+def _fewest(found: Sequence[Precision]) -> Precision:
     weights = [p.weight for p in found if p.weight is not None]
     activations = [p.activation for p in found if p.activation is not None]
     if not weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping
 
 from torch import fx
@@ -13,6 +14,7 @@ from rewrite.provenance import module_path
 from rewrite.quantization.kinds import KINDS, kind
 
 _OPERATOR = "op:"
+_WILD = re.compile(r"[*?[]")
 
 
 def matches(node: fx.Node, pattern: str) -> bool:
@@ -20,6 +22,23 @@ def matches(node: fx.Node, pattern: str) -> bool:
     if pattern.startswith(_OPERATOR):
         return fnmatch.fnmatch(kind(node), pattern.removeprefix(_OPERATOR))
     return any(fnmatch.fnmatch(name, pattern) for name in _names(node))
+
+
+class Names:
+    """The calls that a pattern fits, found without a look at each of them where it is a name."""
+
+    def __init__(self, calls: Iterable[fx.Node]) -> None:
+        self._calls = list(calls)
+        self._named: dict[str, list[fx.Node]] = {}
+        for node in self._calls:
+            for name in _names(node):
+                self._named.setdefault(name, []).append(node)
+
+    def matching(self, pattern: str) -> list[fx.Node]:
+        """Return the calls that `matches` finds, in their order."""
+        if pattern.startswith(_OPERATOR) or _WILD.search(pattern):
+            return [node for node in self._calls if matches(node, pattern)]
+        return list(dict.fromkeys(self._named.get(pattern, ())))
 
 
 def tell_unmatched(program: Program, options: Mapping[str, Iterable[str]]) -> list[str]:

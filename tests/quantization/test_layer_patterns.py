@@ -14,6 +14,7 @@ from torch import nn
 from rewrite import Context, Pass, UsageError, capture
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
+from rewrite.quantization.layer_patterns import Names, matches
 
 TARGET = PluginHost().find_target("portable")
 OPTIONS: dict[str, tuple[type[Pass], str, str]] = {
@@ -82,3 +83,15 @@ def test_kinds_are_matched(option):
     assert found.rewrites == 0 or option.startswith("insert-quantizers")
     assert {r.reason.split(" on")[0] for r in found.rejected} <= {"left float", "left float32"}
     assert len(found.rejected) >= 2
+
+
+@pytest.mark.parametrize(
+    "pattern", ["0", "0.weight", "linear_1", "op:linear", "*", "[0]", "no", ""]
+)
+def test_a_name_is_looked_up_as_it_is_matched(pattern: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4, bias=False))
+    program = capture(model.eval(), (torch.randn(2, 4),))
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    expected = [node for node in calls if matches(node, pattern)]
+    assert Names(calls).matching(pattern) == expected
+    assert bool(expected) == (pattern not in ("no", ""))
