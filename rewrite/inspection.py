@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
+from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import PassObserver
@@ -157,9 +158,15 @@ class _Batch:
         self.exact: dict[str, Any] = {}
         self.local: dict[str, Any] = {}
         self.nodes = {n.name: n for n in plain.graph.nodes}
+        self.places = {node: place for place, node in enumerate(plain.graph.nodes)}
+        self.outputs = {n for n in plain.outputs() if isinstance(n, fx.Node)}
+        self.float = Interpreter(plain, self._keep)
+        names = [node.name for node in plain.inputs()]
+        flat = plain.signature.flatten_inputs(args, kwargs)
+        self.given = dict(zip(names, flat, strict=True))
 
     def measure(self, total: Loss) -> None:
-        outputs = Interpreter(self.plain, self._keep).run_inputs(self.args, self.kwargs)
+        outputs = self.float.run_inputs(self.args, self.kwargs)
         Interpreter(self.quantized, self._alone).run_inputs(self.args, self.kwargs)
         actual = Interpreter(self.quantized, self._together).run_inputs(self.args, self.kwargs)
         _add(total, outputs, actual)
@@ -218,18 +225,37 @@ class _Batch:
         return value
 
     def _carried(self, name: str, value: torch.Tensor) -> list[Any]:
-        """Run the float program with one result replaced; what does not depend on it is known."""
-        touched = {name}
+        """Run what lies behind a call of the float program, another result in its place."""
+        changed: dict[fx.Node, Any] = {self.nodes[name]: value}
 
-        def intercept(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if node.name == name:
-                return value
-            if touched.isdisjoint(source.name for source in node.all_input_nodes):
-                return self.exact[node.name]
-            touched.add(node.name)
-            return NOT_HANDLED
+        def look_up(node: fx.Node) -> Any:
+            return changed[node] if node in changed else self._known(node)
 
-        return Interpreter(self.plain, intercept).run_inputs(self.args, self.kwargs)
+        behind = self._behind(self.nodes[name])
+        last = {source: node for node in behind for source in node.all_input_nodes}
+        with torch.no_grad():
+            for node in behind:
+                args, kwargs = map_arg((node.args, node.kwargs), look_up)
+                changed[node] = self.float.call(node.target, args, kwargs)
+                for source in node.all_input_nodes:
+                    if last[source] is node and source not in self.outputs:
+                        changed.pop(source, None)
+        return [look_up(n) if isinstance(n, fx.Node) else n for n in self.plain.outputs()]
+
+    def _behind(self, node: fx.Node) -> list[fx.Node]:
+        """Return the calls that depend on one, in their order."""
+        found: set[fx.Node] = set()
+        waiting = [node]
+        while waiting:
+            users = [u for u in waiting.pop().users if u.op != "output" and u not in found]
+            found.update(users)
+            waiting += users
+        return sorted(found, key=self.places.__getitem__)
+
+    def _known(self, node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            return self.plain.attribute(str(node.target))
+        return self.given[node.name] if node.op == "placeholder" else self.exact[node.name]
 
 
 def _add(loss: Loss, exact: list[Any], actual: list[Any]) -> None:
