@@ -12,11 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rewrite.runtimes import qdq_graph as qdq
+from rewrite.runtimes.requantized import MOVED_PAST, requantized
 
-# QDQPropagation moves Q and DQ past these (no-op ones are dropped before); other movers stay put.
-_MOVED_PAST = frozenset(
-    {"Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-)
 # The bias check of the Conv selector: ORT accepts scales that are this close to s_x * s_w.
 _BIAS_SCALE_TOLERANCE = 0.02
 
@@ -34,17 +31,6 @@ class Site:
     output: ir.Value
     activation: qdq.Dequantized
     weight: qdq.Dequantized
-
-
-@dataclass(frozen=True)
-class Requantized:
-    """What follows an output: its QuantizeLinear, or why there is none to fuse with."""
-
-    node: ir.Node | None = None
-    clamp: ir.Node | None = None
-    problem: str = ""
-    blocks: bool = False
-    """The problem also stops kernels that can do without a QuantizeLinear."""
 
 
 def why_float(node: ir.Node, kernel: str) -> str:
@@ -114,7 +100,7 @@ def _distance(site: Site) -> str | None:
         if side.is_weight:
             continue
         for op in side.path:
-            if op.op_type not in _MOVED_PAST:
+            if op.op_type not in MOVED_PAST:
                 return (
                     f"{op.op_type} stands between DequantizeLinear and input {name}: "
                     f"put QuantizeLinear and DequantizeLinear after the {op.op_type}"
@@ -155,7 +141,7 @@ def _signed_input(site: Site) -> str | None:
         return None
     if side.quantize is None:
         return "activation is int8 and comes from no QuantizeLinear: use uint8 on x64"
-    if site.kind == "Gemm" and _requantized(site.output).node is None:
+    if site.kind == "Gemm" and requantized(site.output).node is None:
         return None
     count = _fan_out(side.quantize, side.path)
     if count == 1:
@@ -167,7 +153,7 @@ def _signed_input(site: Site) -> str | None:
 
 
 def _signed_output(site: Site) -> str | None:
-    after = _requantized(site.output).node
+    after = requantized(site.output).node
     if after is None or qdq.integer_type(after) is not ir.DataType.INT8:
         return None
     count = _fan_out(after, ())
@@ -194,51 +180,12 @@ def _uses(value: ir.Value) -> int:
 
 
 def _output(site: Site) -> str | None:
-    after = _requantized(site.output)
+    after = requantized(site.output)
     if after.problem and (site.kind == "Conv" or after.blocks):
         return after.problem
     if after.node is None or after.clamp is None:
         return None
     return _clamp(after.clamp, after.node)
-
-
-def _requantized(value: ir.Value) -> Requantized:
-    clamp: ir.Node | None = None
-    while True:
-        nodes = qdq.readers(value)
-        quantizers = [n for n in nodes if qdq.is_quantize(n)]
-        if value.is_graph_output() and nodes:
-            blocks = clamp is None and any(_leads_to_quantize(n) for n in nodes)
-            problem = "the output is also a graph output: quantize it, or keep its reader apart"
-            return Requantized(problem=problem, blocks=blocks)
-        if quantizers and len(quantizers) == len(nodes):
-            return Requantized(quantizers[0], clamp)
-        if len(nodes) > 1 and any(_leads_to_quantize(n) for n in nodes):
-            other = next((n.op_type for n in nodes if not _leads_to_quantize(n)), nodes[0].op_type)
-            problem = (
-                f"the output is read by QuantizeLinear and, in float, by {other}: "
-                f"let {other} read the DequantizeLinear"
-            )
-            return Requantized(problem=problem, blocks=clamp is None)
-        if len(nodes) != 1:
-            return Requantized(problem=_no_quantize(nodes))
-        if nodes[0].op_type in ("Relu", "Clip") and clamp is None:
-            clamp = nodes[0]
-        elif nodes[0].op_type not in _MOVED_PAST:
-            return Requantized(problem=_no_quantize(nodes))
-        value = nodes[0].outputs[0]
-
-
-def _leads_to_quantize(node: ir.Node) -> bool:
-    if node.op_type in ("Relu", "Clip"):
-        nodes = qdq.readers(node.outputs[0])
-        return bool(nodes) and all(qdq.is_quantize(n) for n in nodes)
-    return qdq.is_quantize(node)
-
-
-def _no_quantize(nodes: list[ir.Node]) -> str:
-    found = ", ".join(sorted({n.op_type for n in nodes})) or "a graph output"
-    return f"the output has no QuantizeLinear, it goes to {found}: add Q/DQ right after the node"
 
 
 def _clamp(clamp: ir.Node, quantize: ir.Node) -> str | None:
@@ -272,7 +219,7 @@ def _bias(site: Site) -> str | None:
         return None
     side = qdq.dequantized(site.bias)
     if side is None:
-        if site.kind == "Conv" or _requantized(site.output).node is not None:
+        if site.kind == "Conv" or requantized(site.output).node is not None:
             return None
         return (
             "float bias without a direct QuantizeLinear after the node: store the bias as int32 "
