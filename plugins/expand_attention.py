@@ -220,7 +220,8 @@ def _origin(query: fx.Node) -> tuple[fx.Node, int, int] | None:
         if not is_call(part, aten.split_with_sizes.default):
             return None
         bound = arguments(part)
-        if bound["dim"] % part.args[0].meta["val"].dim() != part.args[0].meta["val"].dim() - 1:
+        rank = bound["self"].meta["val"].dim()
+        if bound["dim"] % rank != rank - 1:
             return None
         first = sum(bound["split_sizes"][:index])
         last = first + bound["split_sizes"][index]

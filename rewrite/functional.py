@@ -9,7 +9,7 @@ import torch
 from torch import fx
 from torch.fx.node import map_arg
 
-from rewrite.schema import arguments, is_call
+from rewrite.schema import argument, argument_names, arguments, is_call
 
 aten = torch.ops.aten
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -76,7 +76,7 @@ def _write_elsewhere(node: fx.Node) -> None:
     if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable:
         return
     twin = _functional_twin(target)
-    written = node.args[0] if node.args else None
+    written = argument(node, argument_names(target)[0])
     if twin is None or not isinstance(written, fx.Node):
         return
     is_alone = _is_fresh(written) and len(written.users) == 1

@@ -9,7 +9,7 @@ from rewrite.canonical.values import is_weight
 from rewrite.errors import CaptureError
 from rewrite.program import Program
 from rewrite.provenance import source_line
-from rewrite.schema import is_call
+from rewrite.schema import arguments, is_call
 
 aten = torch.ops.aten
 
@@ -24,9 +24,12 @@ def drop_writes(module: fx.GraphModule) -> set[str]:
     """
     written = set()
     for node in list(module.graph.nodes):
-        if is_call(node, aten.copy_.default) and is_weight(node.args[0]):
-            written.add(str(node.args[0].target))
-            node.replace_all_uses_with(node.args[1])
+        if not is_call(node, aten.copy_.default):
+            continue
+        bound = arguments(node)
+        if is_weight(bound["self"]):
+            written.add(str(bound["self"].target))
+            node.replace_all_uses_with(bound["src"])
             module.graph.erase_node(node)
     return written
 
