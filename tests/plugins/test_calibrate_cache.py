@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,14 +15,11 @@ from safetensors.torch import save_file
 from rewrite import Calibrator, CheckError, UsageError
 from rewrite.device import DeviceInterpreter
 from rewrite.quantization import cache
-from rewrite.quantization.data_digest import DataDigest
 
 from .models import context, run
 from .test_calibrate import batches, conv, marked
 
 METHODS = ["min-max", "moving-average", "percentile", "entropy", "mse", "auto"]
-PATIENCE = 120.0
-"""Seconds to wait for a process on a busy machine."""
 
 
 @pytest.fixture(autouse=True)
@@ -168,54 +161,6 @@ def test_other_example_inputs_are_refused(tmp_path):
         run(marked(conv(), batches()[1][0]), Calibrate(), context=bare)
 
 
-def digest_of(count: int, other: int = 0) -> DataDigest:
-    made = DataDigest()
-    for number in range(1, count + 1):
-        made.add([torch.tensor([number, number == other]), None])
-    return made
-
-
-@pytest.mark.parametrize(
-    ("count", "other", "told"),
-    [
-        (64, 33, "batch 33"),
-        (65, 65, "batch 65"),
-        (65, 64, "one of batches 63-64"),
-        (1000, 1, "one of batches 1-16"),
-        (1000, 999, "one of batches 993-1000"),
-    ],
-)
-def test_a_digest_names_the_batch_in_constant_memory(count, other, told):
-    kept, again, found = digest_of(count), DataDigest(), []
-    assert len(kept.marks) <= 64
-    for number in range(1, count + 1):
-        again.add([torch.tensor([number, number == other]), None])
-        found.append(kept.unlike(again))
-    assert next(each for each in found if each) == told
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        torch.zeros(4),
-        torch.zeros(2, 2),
-        torch.zeros(4, dtype=torch.int32),
-        torch.zeros(4, dtype=torch.bfloat16),
-        torch.tensor(False),
-        2,
-        None,
-    ],
-)
-def test_a_digest_tells_types_and_shapes_apart(value):
-    one, other = DataDigest(), DataDigest()
-    one.add([value])
-    other.add([torch.zeros(4, 1)])
-    assert one.last != other.last
-    again = DataDigest()
-    again.add([value])
-    assert again.last == one.last
-
-
 def test_the_file_is_whole_at_any_time(program, tmp_path):
     path = tmp_path / "cache"
     seen = []
@@ -326,64 +271,3 @@ def test_a_failing_run_leaves_the_cache_of_the_good_batches(program, tmp_path):
         run(program, Calibrate(), context=settings(path, data))
     mended = run(program, Calibrate(), context=settings(path))
     assert same(mended, run(program, Calibrate(), context=context(batches(6))))
-
-
-MODEL = """\
-import pathlib
-import time
-
-import torch
-from torch import nn
-
-HERE = pathlib.Path(__file__).parent
-
-
-def model():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 4)).eval()
-
-
-def inputs():
-    return (torch.ones(2, 8),)
-
-
-def calibration():
-    torch.manual_seed(5)
-    for number in range(8):
-        if number == 5 and (HERE / "wait").exists():
-            (HERE / "reached").touch()
-            time.sleep(600)
-        (HERE / "asked").open("a").write("x")
-        yield (torch.randn(2, 8) * (number + 1),)
-"""
-
-
-def command(folder: Path, *more: str) -> list[str]:
-    passes = "insert-quantizers,calibrate{method=auto}"
-    start = [sys.executable, "-m", "rewrite.cli", str(folder / "model.py"), "--passes", passes]
-    return [*start, "-o", str(folder / "out.pt2"), *more]
-
-
-def test_killed_and_resumed(tmp_path):
-    (tmp_path / "model.py").write_text(MODEL)
-    (tmp_path / "wait").touch()
-    path = tmp_path / "cache"
-    process = subprocess.Popen(command(tmp_path, "--calibration-cache", str(path)))
-    deadline = time.monotonic() + PATIENCE
-    while not (tmp_path / "reached").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(PATIENCE) == -signal.SIGKILL
-    with safe_open(str(path), framework="pt") as file:
-        assert '"complete": false' in file.metadata()["progress"]
-    (tmp_path / "wait").unlink()
-    resumed = finished(tmp_path, "--calibration-cache", str(path))
-    whole = finished(tmp_path)
-    assert resumed.keys() == whole.keys() and any("scale" in name for name in whole)
-    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
-
-
-def finished(folder: Path, *more: str) -> dict[str, torch.Tensor]:
-    subprocess.run(command(folder, *more), check=True, capture_output=True, timeout=PATIENCE)
-    return dict(torch.export.load(folder / "out.pt2").state_dict)
