@@ -52,15 +52,13 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
     except CaptureError:
         _check_results(model, sample)
         raise
+    module = _functional(exported)
+    _share_tied_weights(module)
+    written = drop_writes(module)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = functional_module(exported)
-        written = drop_writes(module)
         names = calling_convention(model, module, exported, sample, dynamic_shapes)
-        _share_tied_weights(module)
         program = Program(module, names, (args, kwargs), _fake_mode(module))
-        canonicalise(program)
+        canonicalise(program, written)
     except GuardOnDataDependentSymNode as error:
         raise _explain(error) from error
     check_stateless(program, written)
@@ -149,6 +147,15 @@ def _export(
             return torch.export.export(
                 model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
             )
+    except Exception as error:
+        raise _explain(error) from error
+
+
+def _functional(exported: torch.export.ExportedProgram) -> fx.GraphModule:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return functional_module(exported)
     except Exception as error:
         raise _explain(error) from error
 

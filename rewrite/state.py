@@ -31,6 +31,8 @@ def drop_writes(module: fx.GraphModule) -> set[str]:
             written.add(str(bound["self"].target))
             node.replace_all_uses_with(bound["src"])
             module.graph.erase_node(node)
+    if written:
+        module.graph.eliminate_dead_code()
     return written
 
 

@@ -28,6 +28,8 @@ from rewrite.canonical.sorting import SORT_RULES
 from rewrite.canonical.views import VIEW_RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rewrite.program import Program
     from rewrite.rules import Rule
 
@@ -70,8 +72,13 @@ def idiom_rules() -> list[Rule]:
     ]
 
 
-def canonicalise(program: Program) -> None:
-    """Bring a captured program into canonical form."""
+def canonicalise(program: Program, written: Collection[str] = ()) -> None:
+    """Bring a captured program into canonical form.
+
+    Args:
+        program: changed in place.
+        written: names of buffers that the model writes, which are no constants.
+    """
     from rewrite.rules import apply_rules
 
     for _ in range(_MOST_ROUNDS):
@@ -81,6 +88,6 @@ def canonicalise(program: Program) -> None:
         apply_rules(program, layout_rules())
         merge_common_calls(program)
         apply_rules(program, idiom_rules())
-        fold_constants(program)
+        fold_constants(program, written)
         if program.version == before:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,14 +35,19 @@ _LAYOUT = frozenset(
 """Operators that cost nothing at run time, but would store a shared weight twice."""
 
 
-def fold_constants(program: Program) -> int:
-    """Replace what is computed from weights and literals by new weights; return how many."""
+def fold_constants(program: Program, written: Collection[str] = ()) -> int:
+    """Replace what is computed from weights and literals by new weights; return how many.
+
+    Args:
+        program: changed in place.
+        written: names of buffers that the model writes, which are no constants.
+    """
     emit = Emitter(program)
     known: dict[fx.Node, int] = {}
     for node in program.graph.nodes:
         if _computable(node, known):
             known[node] = sum(known[n] for n in node.all_input_nodes)
-        elif node.op == "get_attr":
+        elif node.op == "get_attr" and node.target not in written:
             value = program.attribute(str(node.target))
             if isinstance(value, torch.Tensor):
                 known[node] = value.numel()

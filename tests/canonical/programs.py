@@ -24,7 +24,7 @@ BATCH = {0: Dim("batch", min=1, max=64)}
 def raw(module: nn.Module, inputs: Any, dynamic: Any = None) -> Program:
     """Capture without canonicalising."""
     capture = importlib.import_module("rewrite.capture")
-    with mock.patch.object(capture, "canonicalise", lambda program: None):
+    with mock.patch.object(capture, "canonicalise", lambda program, written: None):
         return capture.capture(module.eval(), inputs, dynamic)
 
 

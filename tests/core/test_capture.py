@@ -106,58 +106,6 @@ def test_a_write_that_torch_export_loses_is_noticed():
         capture(Hidden().eval(), (torch.randn(2, 3),))
 
 
-class Counting(nn.Module):
-    def __init__(self, read):
-        super().__init__()
-        self.read = read
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, x):
-        if self.read:
-            x = x * self.calls
-        self.calls.add_(1)
-        return x + 1
-
-
-def test_a_counter_that_nobody_reads_is_not_counted():
-    model = Counting(read=False).eval()
-    program = capture(model, (torch.randn(2, 3),))
-    counted = model.calls.clone()
-    program(torch.randn(2, 3))
-    assert torch.equal(model.calls, counted)
-    assert "calls" not in program.text()
-
-
-@pytest.mark.parametrize("layer", [nn.BatchNorm2d, nn.InstanceNorm2d])
-def test_statistics_of_a_norm_in_training_mode_are_not_written(layer):
-    class HalfTrained(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.norm = layer(3, track_running_stats=True)
-
-        def train(self, mode=True):
-            super().train(mode)
-            self.norm.train()
-            return self
-
-        def forward(self, x):
-            return self.norm(x)
-
-    x = torch.randn(2, 3, 4, 4)
-    frozen = HalfTrained().eval()
-    program = capture(frozen, (x,))
-    before = frozen.norm.running_mean.clone()
-    program(x)
-    assert torch.equal(frozen.norm.running_mean, before)
-    assert not any("running" in name for name, _ in program.used_weights())
-
-
-def test_state_carried_from_call_to_call_is_refused():
-    with pytest.raises(CaptureError, match="keeps state from call to call in buffer") as error:
-        capture(Counting(read=True).eval(), (torch.randn(2, 3),))
-    assert "x = x * self.calls" in str(error.value)
-
-
 def test_a_model_that_draws_random_numbers_is_not_compared():
     class Noisy(nn.Module):
         def forward(self, x):
