@@ -10,7 +10,6 @@ from rewrite.faults import Fault, concerning, matches
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import QUANTIZE
-from rewrite.quantization.spec import QuantSpec
 from rewrite.runtimes import get_runtime, runtimes
 from rewrite.schema import argument
 from rewrite.talk import Talk
@@ -36,7 +35,7 @@ def steer_specs(target: Target, faults: Sequence[Fault], talk: Talk) -> Target:
             continue
         now = dataclasses.replace(target, specs=specs)
         for name in fault.specs_of(now):
-            specs[name] = dataclasses.replace(specs[name], **QuantSpec.fields_of(fault.use))
+            specs[name] = specs[name].changed(fault.use, f"fault '{fault.name}': use")
             talk.warn(f"{_who(fault)} {fault.symptom}: [spec.{name}] is {_shown(fault)} instead")
     return dataclasses.replace(target, specs=specs) if specs != dict(target.specs) else target
 

@@ -169,6 +169,25 @@ class QuantSpec:
                 found[key.replace("-", "_")] = value
         return found
 
+    def changed(self, data: Mapping[str, Any], source: str) -> QuantSpec:
+        """Return the spec with what keys of a TOML table set.
+
+        Another type comes with all its integers, unless the table says which.
+
+        Raises:
+            UsageError: for a range that the type does not hold.
+        """
+        changes = self.fields_of(data)
+        info = torch.iinfo(DTYPES[changes.get("dtype", self.dtype)])
+        if changes.get("dtype", self.dtype) != self.dtype:
+            changes = {"qmin": info.min, "qmax": info.max, **changes}
+        made = dataclasses.replace(self, **changes)
+        if not info.min <= made.qmin < made.qmax <= info.max:
+            raise UsageError(
+                f"range [{made.qmin}, {made.qmax}] does not fit {made.dtype}", where=source
+            )
+        return made
+
     def parameters(
         self, low: torch.Tensor, high: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

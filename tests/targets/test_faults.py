@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from integration.compiling import Warnings, compile_case
 
@@ -226,3 +228,26 @@ def test_a_fault_without_conditions_concerns_every_file():
     target = HOST.find_target("ort-x64")
     assert Fault("a", "onnxruntime", "b").concerns(target, "1.0")
     assert not Fault("a", "openvino", "b").concerns(target, "1.0")
+
+
+def test_another_type_comes_with_its_own_integers():
+    """[0, 255] stored in int8 would be cut at -1 instead of 255."""
+    signed = Fault(
+        "signed",
+        runtime="onnxruntime",
+        symptom="hates it",
+        role="activation",
+        spec={"dtype": "uint8"},
+        use={"dtype": "int8", "symmetric": True},
+    )
+    steered = steer_specs(HOST.find_target("ort-x64"), [signed], Warnings())
+    found = steered.spec("activation")
+    assert (found.dtype, found.qmin, found.qmax, found.symmetric) == ("int8", -128, 127, True)
+
+
+def test_a_range_that_the_type_does_not_hold_is_an_error():
+    wide = Fault("wide", runtime="onnxruntime", symptom="hates it", use={"range": [0, 300]})
+    wide = dataclasses.replace(wide, role="activation", spec={"dtype": "uint8"})
+    with pytest.raises(UsageError, match=r"range \[0, 300\] does not fit uint8") as error:
+        steer_specs(HOST.find_target("ort-x64"), [wide], Warnings())
+    assert error.value.where == "fault 'wide': use"
