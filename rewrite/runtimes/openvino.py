@@ -20,6 +20,16 @@ from rewrite.runtimes.timing import milliseconds
 
 __all__ = ["LoadedOpenVino", "OpenVino"]
 
+_HEADINGS = (
+    "Exception from",
+    "Check '",
+    "FrontEnd API failed",
+    "Model wasn't",
+    "While validating",
+    "-- ",
+    "Summary",
+)
+"""How lines of an error begin that do not say what is wrong."""
 _COMPUTE_LAYERS = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "Subgraph"}
 )
@@ -229,6 +239,7 @@ def _verdict(node: ir.Node, kernel: str) -> KernelVerdict:
 
 
 def _message(error: Exception) -> str:
+    """Return what an error says behind its headings; of several operators, the first two."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (told or lines or [type(error).__name__])[0]
+    told = [line for line in lines if not line.startswith(_HEADINGS)]
+    return "; ".join(dict.fromkeys(told[:2])) or next(iter(lines), type(error).__name__)

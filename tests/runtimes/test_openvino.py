@@ -290,6 +290,15 @@ def test_missing_file(tmp_path):
         get_runtime("openvino").load(tmp_path / "nothing.onnx")
 
 
+def test_operators_it_does_not_take_are_named(tmp_path):
+    g, x = image()
+    wrapped = g.op("Pad", x, g.const("pads", np.array([0, 0, 1, 1] * 2)), mode="wrap")
+    g.opset = 19
+    g.output(g.conv(wrapped, 4, 8, "c"))
+    with pytest.raises(RuntimeFailure, match=r"Unsupported padding mode: \[wrap\]"):
+        get_runtime("openvino").load(g.save(tmp_path / "m.onnx"))
+
+
 def test_latency(tmp_path):
     g, x = image()
     g.output(g.conv(x, 4, 8, "c"))
