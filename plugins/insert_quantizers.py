@@ -16,6 +16,7 @@ from rewrite.quantization.precision import Override, Precision, precision_of, se
 from rewrite.quantization.profit import unprofitable
 
 _ASKED = "left float on request"
+_MEASURED = "int8 was measured to be no faster"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class InsertQuantizers(Pass):
     profit: bool = option(
         True, help="Leave float what the target's cost table says int8 does not make faster."
     )
+    slower: tuple[str, ...] = option(
+        (), help="Names as of skip that stay float unless skip or override fits: set by --measure."
+    )
 
     def run(self, program: Program, context: Context) -> Outcome:
         """Insert one `observe` per quantized tensor."""
@@ -54,14 +58,23 @@ class InsertQuantizers(Pass):
         if default is None:
             raise UsageError("'float' quantizes nothing", hint="leave the pass out")
         given = [Override.parse(text) for text in self.override]
-        overrides = [*(Override(pattern, None) for pattern in self.skip), *given]
-        named = {"skip": self.skip, "override": [each.pattern for each in given]}
+        own = [*(Override(pattern, None) for pattern in self.skip), *given]
+        overrides = [*(Override(pattern, None) for pattern in self.slower), *own]
+        named = {
+            "skip": self.skip,
+            "override": [each.pattern for each in given],
+            "slower": self.slower,
+        }
         unmatched = tell_unmatched(program, named)
 
         def wanted(node: fx.Node) -> Precision | None:
             return precision_of(node, default, overrides)
 
-        asked = {n: _ASKED for n in program.graph.nodes if wanted(n) is None}
+        asked = {
+            n: _ASKED if precision_of(n, default, own) is None else _MEASURED
+            for n in program.graph.nodes
+            if wanted(n) is None
+        }
         left = self._unprofitable(program, context.target, asked, overrides)
         plan = plan_quantizers(program, context.target, lambda n: asked.get(n) or left.get(n, ""))
         set_bits(plan, context.target, wanted, default)

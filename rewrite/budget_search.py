@@ -13,12 +13,10 @@ from rewrite.knapsack import Point, least_noise, least_room
 from rewrite.layer_sizes import find_layers, layer_bytes, layer_precisions
 from rewrite.losses import Inspection
 from rewrite.options import option_values
-from rewrite.overrides import OPTION
+from rewrite.overrides import OPTION, SKIP
 from rewrite.passes import Pass
 from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
-from rewrite.quantization.layer_patterns import Names
-from rewrite.quantization.precision import Override
 from rewrite.request import Request
 from rewrite.stored_size import legalized, stored_bytes
 from rewrite.talk import Talk
@@ -27,8 +25,6 @@ _MOST_ROUNDS = 6
 _MARGIN = 0.5
 """In dB, over the budget: errors of layers are not quite independent."""
 _FLOAT = "float"
-_SKIP = "skip"
-"""Option of a pass that takes overrides: patterns of layers that stay float."""
 
 
 def meet_budget(
@@ -173,7 +169,7 @@ class _Fit:
     def _choices(self, measured: dict[str | None, Measured]) -> list[list[_Choice]]:
         """Return what each layer may have, what was given first, and nothing twice."""
         sizes = {p: self._sizes(m.program) for p, m in measured.items()}
-        float_sizes, pinned = self._sizes(self.plain), self._pinned()
+        float_sizes, pinned = self._sizes(self.plain), self.trials.named_by(self.plain)
         choices = []
         for index, layer in enumerate(self.layers):
             points = {
@@ -187,20 +183,12 @@ class _Fit:
             choices.append([_Choice(p, point) for p, point in unlike.items()])
         return choices
 
-    def _pinned(self) -> set[str]:
-        """Return the calls whose precision the user's own options decide."""
-        options = option_values(self.trials.taker)
-        named = [Override.parse(text) for text in self.trials.given]
-        named += [Override(pattern, None) for pattern in options.get(_SKIP, ())]
-        names = Names(n for n in self.plain.graph.nodes if n.op == "call_function")
-        return {call.name for each in named for call in names.matching(each.pattern)}
-
     def _has_everywhere(self, precision: str) -> bool:
         """Tell whether every layer that can be quantized was given a precision."""
         options = option_values(self.trials.taker)
         layers = find_layers(self.plain, [self.start.program])
         found = {str(each) for each in layer_precisions(self.start.program, layers)}
-        return found == {precision} and not (options[OPTION] or options.get(_SKIP))
+        return found == {precision} and not (options[OPTION] or options.get(SKIP))
 
     def _points(self) -> list[list[Point]]:
         return [[choice.point for choice in choices] for choices in self.choices]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -14,7 +14,7 @@ from torch import fx
 
 from rewrite.artifact import table_of
 from rewrite.compile import rewrite_model
-from rewrite.duel import Duel, fight
+from rewrite.duel import fight
 from rewrite.errors import UsageError
 from rewrite.inspection import NotQuantizedError
 from rewrite.job import choose_passes, legalize
@@ -37,6 +37,7 @@ from rewrite.talk import Talk
 from rewrite.target import Target
 
 _KERNELS = ("conv", "conv-transpose", "linear", "matmul")
+_ALL = "*"
 _SHAPED = ("stride", "padding", "dilation", "groups")
 
 
@@ -46,8 +47,12 @@ class Group:
 
     label: str
     """For people, such as `conv [32, 1, 3, 3] of [2, 32, 56, 56]`."""
-    overrides: tuple[str, ...]
-    """Leave them float."""
+    names: tuple[str, ...]
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What would leave them float."""
+        return tuple(f"{name}=float" for name in self.names)
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,12 @@ class Choice:
     runtime: str
     attempts: tuple[Attempt, ...]
     start_ms: float
-    """Of the request as it is given."""
+    """Of the request with int8 wherever its target has a kernel for it."""
     reached_ms: float
     float_ms: float
-    """With every layer float."""
+    """With every layer float that the request does not name."""
+    named: int
+    """How many layers the request's own `override` and `skip` name: they stay as they are."""
     all_float: bool
     """Whether that is what was chosen."""
 
@@ -92,6 +99,7 @@ class Choice:
             "start_ms": round(self.start_ms, 4),
             "reached_ms": round(self.reached_ms, 4),
             "float_ms": round(self.float_ms, 4),
+            "named": self.named,
             "all_float": self.all_float,
             "attempts": [attempt.as_json() for attempt in self.attempts],
         }
@@ -103,7 +111,9 @@ def choose_by_time(
     """Leave groups of layers float on trial, time both files in turns, keep what is faster.
 
     A group is all layers of one kind, shape and input. Each is tried against the best file so far,
-    with the example inputs; at the end the best one meets the file with every layer float.
+    with the example inputs; at the end the best one meets the file with every layer float. The
+    target's cost table has no say. Layers that the user's own `override` and `skip` name stay as
+    they are, and are not timed.
 
     Args:
         request: its passes or preset say what is quantized to begin with.
@@ -112,7 +122,8 @@ def choose_by_time(
         talk: told of every attempt.
 
     Raises:
-        UsageError: when no runtime of the target is installed, or nothing is quantized.
+        UsageError: when no runtime of the target is installed, or nothing is quantized but what the
+            user's own options name.
     """
     folder = Path(mkdtemp(prefix="rewrite-"))
     try:
@@ -146,50 +157,50 @@ class _Search:
         )
 
     def run(self) -> Choice:
-        given = self.overridable.given
-        quantized = self._program(given)
-        groups = find_groups(quantized)
+        quantized = self._program(())
+        named = self._named()
+        groups = find_groups(quantized, named)
         if not groups:
-            raise NotQuantizedError(
-                "nothing is quantized, so there is nothing to time",
-                hint="--preset int8, or see: rewrite explain MODEL with the same passes",
-            )
+            raise _nothing_to_time(quantized)
         inputs = self._feeds(quantized)
-        best, chosen = self._load(quantized), list(given)
+        best, chosen = self._load(quantized), list[str]()
         start = best.latency(inputs, 5)
-        plain = self._load(self._program((*given, "*=float")))
+        plain = self._load(self._program((_ALL,)))
         attempts = []
         for number, group in enumerate(groups, start=1):
-            wanted = (*chosen, *group.overrides)
+            wanted = [*chosen, *group.names]
             other = self._load(self._program(wanted))
             duel = fight(best, other, inputs)
             attempts.append(Attempt(group, duel.ratio, duel.is_won))
             if duel.is_won:
-                best, chosen = other, list(wanted)
+                best, chosen = other, wanted
                 self.talk.step(_told(attempts[-1]))
             self.talk.progress("time layers as float", number, len(groups))
         last = fight(best, plain, inputs)
         if last.is_won:
-            chosen = [*given, "*=float"]
-        return self._choice(chosen, attempts, min(start), last)
-
-    def _choice(
-        self, chosen: Sequence[str], attempts: Sequence[Attempt], start: float, last: Duel
-    ) -> Choice:
-        reached, plain = (statistics.median(t) for t in (last.champion, last.challenger))
+            chosen = [_ALL]
+        reached, all_float = (statistics.median(t) for t in (last.champion, last.challenger))
         return Choice(
-            request=self.overridable.request_with(chosen),
+            request=self.overridable.request_without(chosen),
             runtime=self.runtime.name,
             attempts=tuple(attempts),
-            start_ms=start,
-            reached_ms=plain if last.is_won else reached,
-            float_ms=plain,
+            start_ms=min(start),
+            reached_ms=all_float if last.is_won else reached,
+            float_ms=all_float,
+            named=len(named),
             all_float=last.is_won,
         )
 
-    def _program(self, overrides: Sequence[str]) -> Program:
-        passes = choose_passes(self.host, self.overridable.request_with(overrides))
+    def _program(self, slower: Sequence[str]) -> Program:
+        passes = choose_passes(self.host, self.overridable.request_without(slower))
         return run_passes(self.captured, passes, self.context, checked=False).program
+
+    def _named(self) -> set[str]:
+        """Return the layers that the user's own options name, as the overridden pass finds them."""
+        before = self.overridable.before
+        plain = run_passes(self.captured, before, self.context, checked=False).program
+        layers = {node.name for node in plain.graph.nodes if kind(node) in _KERNELS}
+        return layers & self.overridable.named_by(plain)
 
     def _load(self, program: Program) -> LoadedModel:
         legal = legalize(program, self.target, self.host, self.context, checked=False)
@@ -205,18 +216,25 @@ class _Search:
         return feeds(program, flat, signature.input_names)
 
 
-def find_groups(program: Program) -> list[Group]:
-    """Return the quantized layers of a program, those of one kind, shape and input together."""
+def find_groups(program: Program, named: Collection[str] = ()) -> list[Group]:
+    """Return the quantized layers of a program, those of one kind, shape and input together.
+
+    Args:
+        program: quantized.
+        named: calls that are left out.
+    """
     symbols = symbol_names(program)
     members: dict[str, list[fx.Node]] = {}
     for node in program.graph.nodes:
-        if kind(node) in _KERNELS and found_precision(node, program).activation is not None:
+        if kind(node) not in _KERNELS or node.name in named:
+            continue
+        if found_precision(node, program).activation is not None:
             members.setdefault(_label(node, symbols), []).append(node)
     groups = []
     for label, nodes in members.items():
         names = dict.fromkeys(_name(node) for node in nodes)
         times = f"{len(nodes)} × " if len(nodes) > 1 else ""
-        groups.append(Group(f"{times}{label}", tuple(f"{name}=float" for name in names)))
+        groups.append(Group(f"{times}{label}", tuple(names)))
     return groups
 
 
@@ -241,6 +259,18 @@ def _name(node: fx.Node) -> str:
     weights = [s for s in node.all_input_nodes if s.target in MARKERS]
     has_weight = any(is_weight(arguments(s)["x"]) for s in weights)
     return layer_name(node) if has_weight else node.name
+
+
+def _nothing_to_time(program: Program) -> UsageError:
+    if find_groups(program):
+        return UsageError(
+            "override and skip name every layer that is quantized: there is nothing to time",
+            hint="leave out --measure, or some of them",
+        )
+    return NotQuantizedError(
+        "nothing is quantized, so there is nothing to time",
+        hint="--preset int8, or see: rewrite explain MODEL with the same passes",
+    )
 
 
 def _told(attempt: Attempt) -> str:

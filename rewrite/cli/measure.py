@@ -34,9 +34,13 @@ def _table(found: Choice) -> list[str]:
         + (": left float" if attempt.kept else "")
         for attempt in tried
     ]
+    if found.named:
+        layers = "1 layer is" if found.named == 1 else f"{found.named} layers are"
+        lines.append(f"  {layers} as override and skip say, and not timed")
+    every = "every other layer float" if found.named else "every layer float"
     if found.all_float:
-        verdict = f"{found.reached_ms:.3f} ms with every layer float, faster than any int8 here"
+        verdict = f"{found.reached_ms:.3f} ms with {every}, faster than any int8 here"
     else:
-        verdict = f"{found.reached_ms:.3f} ms, {found.start_ms:.3f} ms as it was given"
-        verdict += f", {found.float_ms:.3f} ms with every layer float"
+        verdict = f"{found.reached_ms:.3f} ms, {found.start_ms:.3f} ms with all that can be in int8"
+        verdict += f", {found.float_ms:.3f} ms with {every}"
     return [*lines, f"measured on {found.runtime}: {verdict}"]

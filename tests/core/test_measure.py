@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
-from rewrite import UsageError, measure
+from rewrite import Pass, UsageError, measure, option
 from rewrite.compile import rewrite_model
 from rewrite.duel import Duel
 from rewrite.job import choose_passes
 from rewrite.measure import choose_by_time, find_groups
+from rewrite.overrides import Overridable
+from rewrite.pass_spec import PassSpec
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
 from rewrite.schema import arguments
@@ -93,7 +95,8 @@ def test_what_is_faster_is_kept_and_the_next_is_tried_on_top(request_, monkeypat
     ]
     assert not found.all_float
     passes = {p.name: dict(p.options) for p in found.request.passes}
-    assert passes["insert-quantizers"]["override"] == ("0=float",)
+    assert passes["insert-quantizers"]["override"] == ()
+    assert passes["insert-quantizers"]["slower"] == ("0",)
     program = rewrite_model(found.request, _without_data(request_)).program
     read = [n for n in program.graph.nodes if n.target is torch.ops.aten.linear.default]
     kinds = [str(arguments(n)["weight"].op) for n in read]
@@ -114,7 +117,90 @@ def test_a_float_file_wins_over_all(request_, monkeypatch):
     found = search(request_)
     assert found.all_float
     passes = {p.name: dict(p.options) for p in found.request.passes}
-    assert passes["insert-quantizers"]["override"] == ("*=float",)
+    assert passes["insert-quantizers"]["slower"] == ("*",)
+
+
+def with_options(request, **options):
+    spec = PassSpec("insert-quantizers", {name: tuple(v) for name, v in options.items()})
+    return replace(request, preset=None, passes=(spec, PassSpec("calibrate", {})))
+
+
+def precisions(request):
+    """Return what is float of the layers of a request, and the reasons."""
+    reports = rewrite_model(request, _without_data(request)).reports
+    rejected = next(r for r in reports if r.pass_.name == "insert-quantizers").outcome.rejected
+    return {r.node: r.reason for r in rejected}
+
+
+@pytest.mark.parametrize("ratios", [(0.5, 0.5), (1.1, 0.5)], ids=["each", "all"])
+@pytest.mark.parametrize("pattern", ["2", "2.weight", "linear_1"])
+def test_what_override_and_skip_name_stays_as_it_is(request_, monkeypatch, pattern, ratios):
+    duels(monkeypatch, *ratios)
+    found = search(with_options(request_, override=[f"{pattern}=w8a8"], skip=["0"]))
+    assert [a.group.names for a in found.attempts] == [("4",)]
+    assert found.named == 2
+    assert found.as_json()["named"] == 2
+    assert precisions(found.request) == {
+        "linear": "left float on request",
+        "linear_2": "int8 was measured to be no faster",
+    }
+
+
+def test_options_that_name_every_layer_leave_nothing_to_time(request_):
+    with pytest.raises(UsageError, match="name every layer that is quantized"):
+        search(with_options(request_, override=["2=w8a8"], skip=["0", "4"]))
+
+
+def test_a_pass_that_takes_overrides_alone_is_given_them_before_the_users_own():
+    @dataclass(frozen=True)
+    class Mark(Pass):
+        """Mark."""
+
+        name = "mark"
+        precisions = ("float", "w8a8")
+        override: tuple[str, ...] = option((), help="PATTERN=PRECISION.")
+
+        def run(self, program, context):
+            raise NotImplementedError
+
+    request = Request("zoo:vit-digits", preset="int8", target="ort-x64")
+    left = Overridable(request, [Mark(override=("head=w8a8",))]).request_without(["stem", "*"])
+    assert left.passes == (PassSpec("mark", {"override": ("stem=float", "*=float", "head=w8a8")}),)
+
+
+COSTLY = """
+name = "costly"
+extends = "ort-x64"
+[cost]
+linear = {float = [1, 0, 0], int8 = [1e9, 0, 0]}
+"""
+PLUGIN = """
+from pathlib import Path
+
+from rewrite import Target, hookimpl
+
+
+@hookimpl
+def rewrite_targets():
+    yield Target.load(Path(__file__).with_suffix(".toml"))
+"""
+
+
+def test_what_the_cost_table_leaves_float_is_timed_too(request_, monkeypatch, tmp_path):
+    (tmp_path / "costly.toml").write_text(COSTLY)
+    (tmp_path / "costly.py").write_text(PLUGIN)
+    host = PluginHost(plugins=[str(tmp_path / "costly.py")])
+    request = replace(request_, target="costly")
+    duels(monkeypatch, 1.2, 0.8, 1.1)
+    found = choose_by_time(request, choose_passes(host, request), host, Talk())
+    assert [a.kept for a in found.attempts] == [False, True]
+    _without_data(request)
+    reports = rewrite_model(found.request, host).reports
+    rejected = next(r for r in reports if r.pass_.name == "insert-quantizers").outcome.rejected
+    assert [(r.node, r.reason) for r in rejected] == [
+        ("linear_1", "int8 was measured to be no faster"),
+        ("linear_2", "int8 was measured to be no faster"),
+    ]
 
 
 def test_files_are_run_on_the_runtime(request_):
