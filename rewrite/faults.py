@@ -12,6 +12,7 @@ from typing import Any
 
 from rewrite.errors import UsageError, unknown
 from rewrite.quantization.spec import QuantSpec
+from rewrite.runtimes import NAMES
 from rewrite.target import AVOIDABLE, Target
 
 if sys.version_info >= (3, 11):
@@ -34,7 +35,12 @@ _CONDITION = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)\s*")
 
 @dataclass(frozen=True)
 class Fault:
-    """One combination that does not work, and what the compiler does about it."""
+    """One combination that does not work, and what the compiler does about it.
+
+    Raises:
+        UsageError: for a runtime, role, key or fault to avoid that is not known, and for versions
+            or opsets that cannot be.
+    """
 
     name: str
     runtime: str
@@ -58,6 +64,28 @@ class Fault:
     """What the compiler does, for people."""
     source: str = ""
     """Where it is reported, or how it was measured."""
+
+    def __post_init__(self) -> None:
+        try:
+            self._check()
+        except UsageError as error:
+            raise UsageError(f"fault '{self.name}': {error.what}", hint=error.hint) from None
+
+    def _check(self) -> None:
+        if self.runtime not in NAMES:
+            raise unknown("runtime", self.runtime, NAMES)
+        if self.role and self.role not in ROLES:
+            raise unknown("role of a spec", self.role, ROLES)
+        if self.avoid and self.avoid not in AVOIDABLE:
+            raise unknown("fault to avoid", self.avoid, AVOIDABLE)
+        if self.opset is not None and not _is_range(self.opset):
+            raise UsageError(f"opset {self.opset} is no range", hint="from and to: (21, 25)")
+        matches("", self.versions)
+        # Without a type it is that of the target's spec, to which a range is held later.
+        dtype = self.spec.get("dtype", "int32")
+        for part in (self.spec, self.use):
+            name = "spec" if part is self.spec else "use"
+            QuantSpec.from_data(name, {"dtype": dtype, **part}, "")
 
     def concerns(self, target: Target, version: str) -> bool:
         """Tell whether a target runs into it, where a version of the runtime is installed.
@@ -110,6 +138,12 @@ def matches(version: str, conditions: str) -> bool:
     return True
 
 
+def _is_range(opset: Any) -> bool:
+    """Tell whether a value is two whole numbers, the smaller one first."""
+    pair = isinstance(opset, tuple) and len(opset) == 2
+    return pair and all(type(number) is int for number in opset) and opset[0] <= opset[1]
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     leading = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in leading[0].split(".")) if leading else ()
@@ -159,18 +193,14 @@ def _fault(table: dict[str, Any], source: str) -> Fault:
     for key in ("name", "runtime", "symptom"):
         if key not in table:
             raise UsageError(f"a fault needs a {key}", where=source)
-    if table.get("role", "activation") not in ROLES:
-        raise unknown("role of a spec", table["role"], ROLES, where=source)
-    if table.get("avoid") and table["avoid"] not in AVOIDABLE:
-        raise unknown("fault to avoid", table["avoid"], AVOIDABLE, where=source)
-    matches("", table.get("versions", ""))
-    for part in ("spec", "use"):
-        QuantSpec.from_data(part, dict(table.get(part, {})), source)
     made = dict(table)
     for key in ("opset", "machines"):
-        if key in made:
+        if isinstance(made.get(key), list):
             made[key] = tuple(made[key])
-    return Fault(**made)
+    try:
+        return Fault(**made)
+    except UsageError as error:
+        raise UsageError(error.what, where=source, hint=error.hint) from None
 
 
 def concerning(faults: Iterable[Fault], target: Target, versions: Mapping[str, str]) -> list[Fault]:

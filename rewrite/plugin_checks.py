@@ -13,7 +13,7 @@ import torch
 
 from rewrite.descriptors import Calibrator, Lowering, Model, PassObserver, Preset
 from rewrite.errors import UsageError
-from rewrite.faults import Fault, matches
+from rewrite.faults import Fault
 from rewrite.options import build, option_values
 from rewrite.passes import Equivalence, Pass
 from rewrite.target import Target
@@ -115,10 +115,6 @@ def _fault(value: Any) -> tuple[str, ...]:
     name = require_name(value.name, "a Fault")
     if not value.symptom:
         raise ContractError(f"fault '{name}' has no symptom: say what happens")
-    try:
-        matches("", value.versions)
-    except UsageError as error:
-        raise ContractError(f"fault '{name}': {error.what}") from error
     return (name,)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from numpy.typing import NDArray
 
 __all__ = [
+    "NAMES",
     "Array",
     "KernelVerdict",
     "LoadedModel",
@@ -31,6 +32,8 @@ _CLASSES = {
     "onnxruntime": ("rewrite.runtimes.onnxruntime", "OnnxRuntime"),
     "openvino": ("rewrite.runtimes.openvino", "OpenVino"),
 }
+NAMES = tuple(_CLASSES)
+"""Of all known runtimes, installed or not."""
 
 
 @dataclass(frozen=True)
@@ -116,4 +119,4 @@ def get_runtime(name: str) -> Runtime:
 
 def runtimes() -> list[Runtime]:
     """Return all known runtimes, installed or not."""
-    return [get_runtime(name) for name in _CLASSES]
+    return [get_runtime(name) for name in NAMES]

@@ -86,8 +86,7 @@ DESCRIPTORS = {
     "preset type": ("rewrite_presets", "'a'", "yielded 'a', not a Preset"),
     "model": ("rewrite_models", "Model('m', 1, tuple)", "model 'm': model is not a function"),
     "target": ("rewrite_targets", "{}", "yielded {}, not a Target"),
-    "fault": ("rewrite_faults", "Fault('a', 'b', 'c', versions='1.31')", "is no condition on"),
-    "fault symptom": ("rewrite_faults", "Fault('a', 'b', '')", "fault 'a' has no symptom"),
+    "fault symptom": ("rewrite_faults", "Fault('a', 'openvino', '')", "fault 'a' has no symptom"),
     "packet": (
         "rewrite_lowerings",
         "Lowering(torch.ops.aten.silu, print)",
