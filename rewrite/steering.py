@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from rewrite.errors import UsageError
 from rewrite.faults import Fault, concerning, matches
 from rewrite.program import Program
-from rewrite.quantization.kinds import is_weight
+from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import QUANTIZE
 from rewrite.runtimes import get_runtime, runtimes
 from rewrite.schema import argument
 from rewrite.talk import Talk
 from rewrite.target import Target
+
+_ROLES_FOUND = ("activation", "operand")
+"""What a spec is used for, where a program shows it."""
 
 
 def installed_versions(target: Target) -> dict[str, str]:
@@ -43,6 +46,8 @@ def steer_specs(target: Target, faults: Sequence[Fault], talk: Talk) -> Target:
 def choose_opset(asked: int | None, target: Target, faults: Sequence[Fault], talk: Talk) -> int:
     """Return the opset to write: the one asked for, or the target's nearest one that works.
 
+    Where none works, that is told; of a fault of some types by `tell_types`, once they are known.
+
     Raises:
         UsageError: for one that the target does not take.
     """
@@ -65,10 +70,19 @@ def choose_opset(asked: int | None, target: Target, faults: Sequence[Fault], tal
         if _at(other, faults) is None:
             talk.warn(f"{_who(fault)} {fault.symptom}: opset {other} instead of {opset}")
             return other
+    for each in faults:
+        if _at(opset, [each]) and not _is_of_types(each):
+            talk.warn(_unavoidable(each, target))
     return opset
 
 
-def tell_types(program: Program, target: Target, faults: Iterable[Fault], talk: Talk) -> None:
+def tell_types(
+    program: Program,
+    target: Target,
+    faults: Iterable[Fault],
+    talk: Talk,
+    opset: int | None = None,
+) -> None:
     """Say which types of a program's activations a runtime is bad at, where nothing else is done.
 
     Args:
@@ -76,20 +90,33 @@ def tell_types(program: Program, target: Target, faults: Iterable[Fault], talk: 
         target: names the runtimes; what is not installed is not spoken of.
         faults: all that are known.
         talk: told of each.
+        opset: that is written and nobody asked for: what it is bad at has no way around it.
     """
-    found = {
-        str(program.weight(str(argument(node, "zero_point").target)).dtype).removeprefix("torch.")
-        for node in program.graph.nodes
-        if node.target is QUANTIZE and not is_weight(argument(node, "x"))
-    }
+    found = _types(program)
     versions = installed_versions(target)
     for fault in faults:
         version = versions.get(fault.runtime)
-        about = fault.role == "activation" and fault.spec.get("dtype") in found
-        if fault.use or fault.opset or fault.avoid or not about:
+        if fault.use or fault.avoid or fault.spec.get("dtype") not in found.get(fault.role, ()):
+            continue
+        if fault.opset and not (opset and _at(opset, [fault])):
             continue
         if version and matches(version, fault.versions):
-            talk.warn(f"{_who(fault)} {fault.symptom}")
+            known = _unavoidable(fault, target) if fault.opset else f"{_who(fault)} {fault.symptom}"
+            talk.warn(known)
+
+
+def _types(program: Program) -> dict[str, set[str]]:
+    """Return the integers that activations are stored in, by what the values are used for."""
+    found: dict[str, set[str]] = {role: set() for role in _ROLES_FOUND}
+    for node in program.graph.nodes:
+        if node.target is not QUANTIZE or is_weight(argument(node, "x")):
+            continue
+        stored = program.weight(str(argument(node, "zero_point").target)).dtype
+        dtype = str(stored).removeprefix("torch.")
+        found["activation"].add(dtype)
+        if any(kind(reader) == "matmul" for user in node.users for reader in user.users):
+            found["operand"].add(dtype)
+    return found
 
 
 def _at(opset: int, faults: Sequence[Fault]) -> Fault | None:
@@ -98,6 +125,15 @@ def _at(opset: int, faults: Sequence[Fault]) -> Fault | None:
         if fault.is_about_opset and fault.opset and fault.opset[0] <= opset <= fault.opset[1]:
             return fault
     return None
+
+
+def _is_of_types(fault: Fault) -> bool:
+    """Tell whether `tell_types` finds out if a program has what a fault is about."""
+    return fault.role in _ROLES_FOUND and "dtype" in fault.spec
+
+
+def _unavoidable(fault: Fault, target: Target) -> str:
+    return f"{_who(fault)} {fault.symptom}: no opset of target '{target.name}' avoids it"
 
 
 def _who(fault: Fault) -> str:

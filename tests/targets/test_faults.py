@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from integration.compiling import Warnings, compile_case
 
 from rewrite import Fault, Target, UsageError
+from rewrite.compile import rewrite_model
 from rewrite.faults import matches, parse_faults, specs_by_role
 from rewrite.pass_spec import parse_passes
 from rewrite.plugin_host import PluginHost
+from rewrite.request import Request
 from rewrite.steering import choose_opset, faults_of, installed_versions, steer_specs
 from rewrite.target import AVOIDABLE
 
@@ -145,12 +145,44 @@ def test_a_target_with_one_opset_keeps_it():
     assert not talk.heard
 
 
+@pytest.mark.parametrize(("model", "said"), [("vit-digits", 1), ("resnet-digits", 0)])
+def test_types_that_no_opset_suits_are_told_where_they_are(model, said, monkeypatch):
+    """Before the passes have run nobody knows whether there are operands of that type."""
+    target = extended('extends = "ort-x64"\nopset = 21\nopset-range = [21, 21]')
+    monkeypatch.setattr(PluginHost, "find_target", lambda self, name: target)
+    fault = Fault(
+        "operands",
+        runtime="onnxruntime",
+        symptom="hates operands",
+        opset=(21, 25),
+        role="operand",
+        spec={"dtype": "int8"},
+    )
+    monkeypatch.setattr(PluginHost, "faults", lambda self: [fault])
+    talk = Warnings()
+    rewrite_model(Request(f"zoo:{model}", preset="int8", checks="off"), HOST, talk)
+    lines = [line for line in talk.heard if "hates operands" in line]
+    assert len(lines) == said
+    assert all(line.endswith("no opset of target 'mine' avoids it") for line in lines)
+
+
 def test_an_opset_outside_the_range_tells_why():
     target = HOST.find_target("portable")
     with pytest.raises(UsageError, match="opset 21 does not suit target 'portable'") as caught:
         choose_opset(21, target, [KNOWN["signed-operands-from-opset-21"]], Warnings())
     assert caught.value.hint.startswith("use 17 to 20; onnxruntime ")
     assert caught.value.hint.endswith(KNOWN["signed-operands-from-opset-21"].symptom)
+
+
+@pytest.mark.parametrize("about", [{}, {"role": "weight"}, {"role": "operand"}])
+def test_a_fault_that_no_opset_avoids_is_told(about):
+    target, talk = HOST.find_target("ort-x64"), Warnings()
+    fault = Fault("everywhere", "onnxruntime", "explodes everywhere", opset=(10, 30), **about)
+    assert choose_opset(None, target, [fault], talk) == target.opset
+    version = installed_versions(target)["onnxruntime"]
+    assert talk.heard == [
+        f"onnxruntime {version} explodes everywhere: no opset of target 'ort-x64' avoids it"
+    ]
 
 
 def test_installed_versions_are_those_of_the_targets_runtimes():
@@ -214,12 +246,13 @@ def test_a_third_party_adds_one(tmp_path):
         ('[[fault]]\nruntimes = "a"', "unknown key of a fault 'runtimes'"),
         ("{}\nrole = 'weights'", "unknown role of a spec 'weights'"),
         ("{}\navoid = 'a'", "unknown fault to avoid 'a'"),
+        ("{}\nopset = 21", "fault 'a': opset 21 is no range"),
         ("{}\nversions = '1'", "'1' is no condition on versions"),
         ("{}\nuse = {dtypes = 'int8'}", r"unknown key of \[spec.use\] 'dtypes'"),
     ],
 )
 def test_mistakes_are_named(text, what):
-    complete = '[[fault]]\nname = "a"\nruntime = "b"\nsymptom = "c"'
+    complete = '[[fault]]\nname = "a"\nruntime = "openvino"\nsymptom = "c"'
     with pytest.raises(UsageError, match=what):
         parse_faults(text.replace("{}", complete, 1), "faults.toml")
 
@@ -246,8 +279,7 @@ def test_another_type_comes_with_its_own_integers():
 
 
 def test_a_range_that_the_type_does_not_hold_is_an_error():
-    wide = Fault("wide", runtime="onnxruntime", symptom="hates it", use={"range": [0, 300]})
-    wide = dataclasses.replace(wide, role="activation", spec={"dtype": "uint8"})
+    wide = Fault("wide", "onnxruntime", "hates it", role="activation", use={"range": [0, 300]})
     with pytest.raises(UsageError, match=r"range \[0, 300\] does not fit uint8") as error:
         steer_specs(HOST.find_target("ort-x64"), [wide], Warnings())
     assert error.value.where == "fault 'wide': use"
