@@ -234,11 +234,11 @@ def write_pt2(
     """
     torch.export.save(re_export(program), path)
     module = torch.export.load(path).module()
-    comparison = Comparison()
+    names, comparison = program.signature.output_names, Comparison()
     for args, kwargs in inputs:
-        expected, actual = program(*args, **kwargs), module(*args, **kwargs)
-        leaves = zip(pytree.tree_leaves(expected), pytree.tree_leaves(actual), strict=True)
-        comparison.add([pair for pair in leaves if isinstance(pair[0], torch.Tensor)])
+        results = program(*args, **kwargs), module(*args, **kwargs)
+        named = zip(names, *map(pytree.tree_leaves, results), strict=True)
+        comparison.add({n: (a, b) for n, a, b in named if isinstance(a, torch.Tensor)})
     agreement = comparison.agreement()
     if strict:
         require(agreement, quantized=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
+from rewrite.energies import Energies, candidates, worst_of
 from rewrite.errors import CheckError
 from rewrite.interpret import run_float64
 from rewrite.passes import Pass
@@ -25,16 +26,35 @@ Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
+class Integers:
+    """The output of integers or truth values that agrees least."""
+
+    output: str
+    equal: float
+    """Share of its values that are equal, 0 to 1."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return an entry for the command line's JSON."""
+        return {"output": self.output or None, "equal_percent": 100 * self.equal}
+
+
+@dataclass(frozen=True)
 class Difference:
     """How far two results are apart."""
 
     max_abs: float
     relative: float
-    """Largest difference over the largest reference value, worst output."""
+    """Largest difference over the largest reference value, worst output, integers too."""
     sqnr_db: float
+    """Of the worst output of floats; of integers where there are no floats."""
     cosine: float
+    """The smallest of those outputs."""
+    output: str = ""
+    """The one with that SQNR, where there are several and it is finite."""
+    integers: Integers | None = None
+    """None where no output holds integers or truth values."""
 
-    def as_json(self) -> dict[str, float | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return an entry for the command line's JSON; null for what is infinite.
 
         Equal results have no finite SQNR; where infinities or NaN differ, neither has `max_abs`.
@@ -43,6 +63,8 @@ class Difference:
             "max_abs": finite(self.max_abs),
             "sqnr_db": finite(self.sqnr_db),
             "cosine": self.cosine,
+            "output": self.output or None,
+            "integers": self.integers.as_json() if self.integers else None,
         }
 
 
@@ -144,30 +166,49 @@ def pairs(
     return [(b, a) for b, a in outputs if isinstance(b, torch.Tensor)]
 
 
-def difference(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Difference:
-    """Measure (reference, result) pairs together; infinities must sit in the same places."""
-    max_abs = relative = noise = signal = dot = left = right = 0.0
-    for expected, actual in pairs:
-        expected, actual = expected.detach().double().cpu(), actual.detach().double().cpu()
-        if expected.numel() == 0:
+def loss(names: Sequence[str], before: list[list[Any]], after: list[list[Any]]) -> Difference:
+    """Compare all outputs of two programs, given their names and their values for every draw."""
+    named = [zip(names, outputs, strict=True) for outputs in before]
+    tensors = [name for draw in named for name, b in draw if isinstance(b, torch.Tensor)]
+    return difference(pairs(before, after), tensors)
+
+
+def difference(
+    pairs: Iterable[tuple[torch.Tensor, torch.Tensor]], names: Sequence[str] = ()
+) -> Difference:
+    """Measure (reference, result) pairs; infinities must sit in the same places.
+
+    Args:
+        pairs: of tensors of the same shape.
+        names: of the outputs that the pairs are of; pairs of the same name are measured together.
+            Without names each pair is an output of its own.
+    """
+    pairs = list(pairs)
+    keys = list(names) or [str(place) for place in range(len(pairs))]
+    max_abs = relative = 0.0
+    floats: dict[str, Energies] = {}
+    others: dict[str, Energies] = {}
+    equal: dict[str, tuple[int, int]] = {}
+    for key, (left, right) in zip(keys, pairs, strict=True):
+        is_float = left.is_floating_point() or left.is_complex()
+        left, right = left.detach().double().cpu(), right.detach().double().cpu()
+        finite, same = torch.isfinite(left), (left == right) | (left.isnan() & right.isnan())
+        if not bool((same | (finite & torch.isfinite(right))).all()):
+            name = key if len(set(names)) > 1 else ""
+            return Difference(float("inf"), float("inf"), float("-inf"), 0.0, name)
+        if not is_float and same.numel():
+            hits, count = equal.get(key, (0, 0))
+            equal[key] = hits + int(same.sum()), count + same.numel()
+        left, right = left[finite], right[finite]
+        if left.numel() == 0:
             continue
-        finite = torch.isfinite(expected)
-        same = (expected == actual) | (expected.isnan() & actual.isnan())
-        if not bool((same | (finite & torch.isfinite(actual))).all()):
-            return Difference(float("inf"), float("inf"), float("-inf"), 0.0)
-        expected, actual = expected[finite], actual[finite]
-        if expected.numel() == 0:
-            continue
-        error = float((expected - actual).abs().max())
-        scale = float(expected.abs().max())
+        error, scale = float((left - right).abs().max()), float(left.abs().max())
         max_abs = max(max_abs, error)
         relative = max(relative, error / scale if scale > 0 else error)
-        noise += float(((expected - actual) ** 2).sum())
-        signal += float((expected**2).sum())
-        dot += float((expected * actual).sum())
-        left += float((expected**2).sum())
-        right += float((actual**2).sum())
-    return Difference(max_abs, relative, decibel(signal, noise), _cosine(dot, left, right))
+        (floats if is_float else others).setdefault(key, Energies()).add(left, right)
+    name, worst, cosine = worst_of(candidates(floats, others))
+    integers = _least_equal(equal, bool(names))
+    return Difference(max_abs, relative, worst, cosine, name if names else "", integers)
 
 
 def finite(value: float) -> float | None:
@@ -175,15 +216,12 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def decibel(signal: float, noise: float) -> float:
-    """Return 10·log10(signal/noise), infinite without noise."""
-    if noise == 0:
-        return float("inf")
-    return float(10 * torch.log10(torch.tensor(max(signal, 1e-300) / noise, dtype=torch.float64)))
-
-
-def _cosine(dot: float, left: float, right: float) -> float:
-    return 1.0 if left == right == 0 else dot / max((left * right) ** 0.5, 1e-300)
+def _least_equal(found: dict[str, tuple[int, int]], is_named: bool) -> Integers | None:
+    shares = {key: hits / count for key, (hits, count) in found.items()}
+    if not shares:
+        return None
+    worst = min(shares, key=shares.__getitem__)
+    return Integers(worst if is_named else "", shares[worst])
 
 
 def _require_same_shapes(pass_: Pass, before: list[Any], after: list[Any]) -> None:

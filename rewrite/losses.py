@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rewrite.equivalence import decibel
+from rewrite.energies import decibel
 
 _MOST_SUGGESTED = 5
 _WORTH_IT = 3.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ LOWEST_HALF_SQNR = 40.0
 """In dB, with float16: weights are rounded to 11 bits, and runtimes round at other places."""
 LOWEST_FLOAT_SQNR = 60.0
 """In dB, for a file without quantized tensors."""
+LOWEST_EQUAL_SHARE = 0.99
+"""Of the integers of a float file: two scores that are as good as equal may change places."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +43,42 @@ class Agreement:
     worst_batch: str = ""
     """The batch with the smallest SQNR, in words; '' where none has a finite one."""
     worst_db: float = float("inf")
+    worst_output: str = ""
+    """The output that has it there, where there are several."""
     layers: LayerReport | None = None
 
     @property
     def lowest_db(self) -> float:
-        """The SQNR that decides: no batch may hide behind the large values of another one."""
+        """The SQNR that decides: no output or batch may hide behind large values of another one."""
         return min(self.difference.sqnr_db, self.worst_db)
 
     @property
     def where(self) -> str:
         """What that SQNR was measured on, to go behind it in a sentence."""
-        decides = self.worst_batch and self.worst_db <= self.difference.sqnr_db
-        return f" on {self.worst_batch}" if decides else ""
+        if not self.worst_batch or self.worst_db > self.difference.sqnr_db:
+            return _inside(self.difference.output)
+        return f"{_inside(self.worst_output)} on {self.worst_batch}"
+
+    def shortfall(self, floor: float) -> str | None:
+        """Say what is less than an SQNR, in dB, requires; None where nothing is.
+
+        Integers have none. Where all is held to that of a float file, they are to be equal.
+        """
+        if not self.lowest_db >= floor:
+            return f"only to {self.lowest_db:.1f} dB{self.where} (required: {floor:g} dB)"
+        integers = self.difference.integers
+        if integers is None or integers.equal >= LOWEST_EQUAL_SHARE or floor < LOWEST_FLOAT_SQNR:
+            return None
+        share = f"{100 * integers.equal:.2f} % of the integers{_inside(integers.output)}"
+        return f"only in {share} (required: {100 * LOWEST_EQUAL_SHARE:g} %)"
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry `agreement` of the command line's JSON."""
-        worst = {"name": self.worst_batch, "sqnr_db": finite(self.worst_db)}
+        worst = {
+            "name": self.worst_batch,
+            "output": self.worst_output or None,
+            "sqnr_db": finite(self.worst_db),
+        }
         result: dict[str, Any] = {
             **self.difference.as_json(),
             "top1_percent": self.top1,
@@ -76,21 +98,25 @@ class Comparison:
     """Compares outputs batch by batch; what it holds of one are the outputs."""
 
     def __init__(self) -> None:
+        self._names: list[str] = []
         self._all: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._worst = ("", float("inf"))
+        self._worst = ("", float("inf"), "")
         self._batches = self._hits = self._rows = 0
 
-    def add(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    def add(self, outputs: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Take the (expected, actual) outputs of one batch: the example inputs come first."""
-        name = f"calibration batch {self._batches}" if self._batches else "the example inputs"
+        batch = f"calibration batch {self._batches}" if self._batches else "the example inputs"
         self._batches += 1
-        self._all += pairs
+        self._names += outputs
+        self._all += outputs.values()
+        expectations = [expected for expected, _ in outputs.values()]
+        floats = [expected for expected in expectations if expected.is_floating_point()]
         # A batch whose outputs are all zero has no ratio; it counts in that of all of them.
-        if any(bool(expected.any()) for expected, _ in pairs):
-            found = difference(pairs).sqnr_db
-            if found < self._worst[1]:
-                self._worst = (name, found)
-        for expected, actual in pairs:
+        if any(bool(expected.any()) for expected in floats or expectations):
+            found = difference(outputs.values(), list(outputs))
+            if found.sqnr_db < self._worst[1]:
+                self._worst = (batch, found.sqnr_db, found.output)
+        for expected, actual in outputs.values():
             if expected.is_floating_point() and expected.dim() >= 2 and expected.shape[-1] > 1:
                 self._hits += int((expected.argmax(-1) == actual.argmax(-1)).sum())
                 self._rows += expected[..., 0].numel()
@@ -98,4 +124,8 @@ class Comparison:
     def agreement(self) -> Agreement:
         """Return how all batches agree, and which of them does least."""
         top1 = 100.0 * self._hits / self._rows if self._rows else None
-        return Agreement(difference(self._all), top1, *self._worst)
+        return Agreement(difference(self._all, self._names), top1, *self._worst)
+
+
+def _inside(output: str) -> str:
+    return f" in '{output}'" if output else ""

@@ -158,7 +158,7 @@ def run_passes(
         for observer in observers:
             observer.after_pass(p, result.program, outcome)
     if any(report.difference for report in result.reports):
-        result.loss = equivalence.difference(equivalence.pairs(given, before))
+        result.loss = equivalence.loss(program.signature.output_names, given, before)
     return result
 
 

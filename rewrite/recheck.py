@@ -72,11 +72,10 @@ class FileCheck:
     def failure(self) -> CheckError | None:
         """Why the file does not pass, None if it does."""
         for each in self.runtimes:
-            found = each.agreement
-            if not found.lowest_db >= self.floor:
+            shortfall = each.agreement.shortfall(self.floor)
+            if shortfall is not None:
                 return CheckError(
-                    f"on {each.name} the file agrees with the model only to "
-                    f"{found.lowest_db:.1f} dB{found.where} (required: {self.floor:g} dB)",
+                    f"on {each.name} the file agrees with the model {shortfall}",
                     where=str(self.path),
                     hint="is it the model that the file was made from? --min-sqnr sets the floor",
                 )
@@ -227,13 +226,14 @@ def _compare(
             actual = pytree.tree_leaves(run(*args, **kwargs))
         except RuntimeFailure as error:
             raise CheckError(f"{runtime.name}: {error.what}", hint=error.hint or None) from error
-        pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for value, result in zip(expected, actual, strict=True):
+        outputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        names = program.signature.output_names
+        for name, value, result in zip(names, expected, actual, strict=True):
             if not isinstance(value, torch.Tensor):
                 continue
             _same_shape(value, result, runtime.name)
-            pairs.append((value, result))
-        comparison.add(pairs)
+            outputs[name] = (value, result)
+        comparison.add(outputs)
     summary = int8_summary(loaded.kernels())
     return RuntimeCheck(runtime.name, runtime.version, comparison.agreement(), summary)
 

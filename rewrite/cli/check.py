@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--min-sqnr",
     type=float,
     metavar="DB",
-    help="Smallest agreement with the eager model on any batch.  "
+    help="Smallest agreement of any output with the eager model, on any batch.  "
     "[default: 10 if quantized, 40 if float16, else 60]",
 )
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads of the runtimes.")

@@ -109,9 +109,11 @@ def _loss(result: Result, budget: Assignment | None) -> Iterator[tuple[str, str]
         return
     sqnr = values["sqnr_db"]
     told = "the model's" if sqnr is None else f"{sqnr:.1f} dB SQNR against the model's"
-    yield "outputs", f"{told}, on the inputs of the checks"
+    yield "outputs", f"{told}{_inside(values)}, on the inputs of the checks"
     if budget is not None:
         yield "", f"{db_text(budget.reached_db)} on those that --budget measures"
+    for text in _integers(values):
+        yield "", text
     if sqnr is not None and sqnr < _LOW_SQNR:
         yield "", f"which layers cost it: rewrite inspect {result.model}"
 
@@ -133,7 +135,9 @@ def _agreement(values: Mapping[str, Any]) -> str:
     else:
         sqnr = values["sqnr_db"]
         parts = [f"agrees to {sqnr:.1f} dB" if sqnr is not None else "agrees exactly"]
+        parts[0] += _inside(values)
         parts += _worst_batch(values)
+        parts += _integers(values)
     if values.get("top1_percent") is not None:
         parts.append(f"top-1 {values['top1_percent']:.2f} %")
     layers = values.get("layers")
@@ -144,6 +148,20 @@ def _agreement(values: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _inside(values: Mapping[str, Any]) -> str:
+    """Return the output that decides, where there are several."""
+    return f" in '{values['output']}'" if values["output"] else ""
+
+
+def _integers(values: Mapping[str, Any]) -> list[str]:
+    """Return how many integers agree, where not all of them do: they have no SQNR."""
+    found = values["integers"]
+    if not found or found["equal_percent"] == 100:
+        return []
+    inside = _inside(found)
+    return [f"{found['equal_percent']:.2f} % of the integers{inside} equal"]
+
+
 def _worst_batch(values: Mapping[str, Any]) -> list[str]:
     """Return the batch that agrees least, where the others hide it."""
     worst, together = values["worst_batch"], values["sqnr_db"]
@@ -151,7 +169,7 @@ def _worst_batch(values: Mapping[str, Any]) -> list[str]:
         return []
     if worst["sqnr_db"] > together - _HIDDEN:
         return []
-    return [f"{worst['name']} to {worst['sqnr_db']:.1f} dB"]
+    return [f"{worst['name']} to {worst['sqnr_db']:.1f} dB{_inside(worst)}"]
 
 
 def _latency(values: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:

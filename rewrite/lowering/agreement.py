@@ -40,7 +40,7 @@ def end_to_end(
         flat = program.signature.flatten_inputs(args, kwargs)
         expected = Interpreter(program).run_inputs(args, kwargs)
         actual = loaded.run(feeds(program, flat, input_names))
-        pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        outputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         for name, value in zip(program.signature.output_names, expected, strict=True):
             if not isinstance(value, torch.Tensor):
                 continue
@@ -50,8 +50,8 @@ def end_to_end(
                     f"output '{name}' has shape {tuple(result.shape)} on the runtime, "
                     f"{tuple(value.shape)} in the program"
                 )
-            pairs.append((value, result))
-        comparison.add(pairs)
+            outputs[name] = (value, result)
+        comparison.add(outputs)
     return comparison.agreement()
 
 
@@ -116,7 +116,8 @@ def require(
         )
     floor = LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
     floor = LOWEST_QUANTIZED_SQNR if quantized else floor
-    if not agreement.lowest_db >= floor:
+    shortfall = agreement.shortfall(floor)
+    if shortfall is not None:
         hint = "report the model"
         if loss is not None and not loss.sqnr_db >= floor:
             hint = (
@@ -124,7 +125,6 @@ def require(
                 "every rounding: see rewrite inspect MODEL"
             )
         raise CheckError(
-            f"the deployed file agrees with the program only to "
-            f"{agreement.lowest_db:.1f} dB{agreement.where} (required: {floor:.0f} dB)",
+            f"the deployed file agrees with the program {shortfall}",
             hint=f"{hint}; --checks report writes the file all the same",
         )

@@ -67,6 +67,49 @@ def test_large_values_of_one_batch_hide_no_other(tmp_path):
     assert f"dB, {worst['name']} to {worst['sqnr_db']:.1f} dB, top-1" in row
 
 
+SEVERAL = """
+def inputs():
+    torch.manual_seed(1)
+    return (torch.randn(8, 4),)
+"""
+
+
+def test_large_values_and_ids_hide_no_other_output(tmp_path):
+    forward = (
+        "return {'logits': self.fc(x), 'boxes': x * 1e6,"
+        " 'order': self.fc(x).argsort(-1), 'ids': (x > 0) + 30000}"
+    )
+    path, file = linear_model(tmp_path, forward=forward, more=SEVERAL), tmp_path / "out.onnx"
+    passes = ("--passes", "insert-quantizers{bits=w2a2},calibrate", "--checks", "report")
+    made = call(path, *passes, "-o", file, "-q")
+    assert made.code == 0, made.err
+    lines = made.out.splitlines()
+    (place,) = [i for i, line in enumerate(lines) if line.startswith("outputs")]
+    told = lines[place].split(maxsplit=1)[1]
+    assert told.endswith(" dB SQNR against the model's in 'logits', on the inputs of the checks")
+    assert float(told.split()[0]) < 10
+    assert lines[place + 1].strip().endswith(" % of the integers in 'order' equal")
+
+    called = call("check", file, "--against", path, "--json", "-q")
+    assert called.code == 1
+    agreement = called.json["runtimes"]["onnxruntime"]["agreement"]
+    assert agreement["output"] == agreement["worst_batch"]["output"] == "logits"
+    assert agreement["integers"]["output"] == "order"
+    assert agreement["sqnr_db"] < called.json["min_sqnr_db"] == 10
+    assert " dB in 'logits' on the example inputs (required: 10 dB)" in called.error[0]
+
+
+def test_integers_of_a_float_file_are_checked(tmp_path):
+    forward = "return {'out': self.fc(x), 'ids': (x > 0) + 30000}"
+    path, file = linear_model(tmp_path, forward=forward, more=SEVERAL), tmp_path / "out.onnx"
+    assert call(path, "--preset", "float", "-o", file, "-q").code == 0
+    assert call("check", file, "--against", path, "-q").code == 0
+    path.write_text(path.read_text().replace("30000", "30001"))
+    called = call("check", file, "--against", path, "-q")
+    assert called.code == 1
+    assert "only in 0.00 % of the integers in 'ids' (required: 99 %)" in called.error[0]
+
+
 def test_a_file_that_keeps_the_rules_of_a_target(int8):
     called = call("check", int8.file, "--target", "portable", "--json", "-q")
     assert called.code == 0, called.err

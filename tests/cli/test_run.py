@@ -52,7 +52,7 @@ def test_json_tells_what_happened(int8):
     assert value["metrics"]["eager"]["mean"] != value["metrics"]["program"]["mean"]
     deployed, program = value["metrics"]["deployed"]["mean"], value["metrics"]["program"]["mean"]
     assert deployed == pytest.approx(program, rel=1e-4)
-    assert set(value["loss"]) == {"max_abs", "sqnr_db", "cosine"}
+    assert set(value["loss"]) == {"max_abs", "sqnr_db", "cosine", "output", "integers"}
     assert 20 < value["loss"]["sqnr_db"] < 60
     assert value["latency_ms"]["float"] > 0
     assert value["latency_ms"]["deployed"] > 0
