@@ -262,7 +262,7 @@ class _Fit:
         alone = sum(layer.output.noise for layer in self.start.losses.layers)
         given = sum(choices[0].point.noise for choices in self.choices)
         scale = total.noise / alone if alone > 0 else 1.0
-        allowed: float = total.signal / 10 ** (wanted_db / 10) / scale
+        allowed: float = 1 / 10 ** (wanted_db / 10) / scale
         return allowed - max(alone - given, 0.0)
 
     def _out_of_reach(self, limit: int) -> CheckError:

@@ -76,11 +76,11 @@ def ratio(losses: Inspection, noise: float) -> float:
     """
     total, alone = losses.total, sum(layer.output.noise for layer in losses.layers)
     expected = noise * (total.noise / alone if alone > 0 else 1.0)
-    return math.inf if expected <= 0 else 10 * math.log10(total.signal / max(expected, _LEAST))
+    return math.inf if expected <= 0 else -10 * math.log10(max(expected, _LEAST))
 
 
 def noise_of(losses: Inspection, layer: Layer) -> float:
-    """Return the energy of the error that a layer alone puts on the outputs."""
+    """Return the energy of the error that a layer alone puts on the worst output, as a share."""
     return sum(loss.output.noise for loss in losses.layers if loss.node in layer.nodes)
 
 
@@ -113,7 +113,6 @@ def list_changes(
         noise += noises[1][i] - noises[0][i]
         size += sizes[1][i] - sizes[0][i]
         worst = max(noises[0][i], noises[1][i])
-        signal = before.losses.total.signal
         changes.append(
             Change(
                 layer="+".join(layers[i].names),
@@ -121,7 +120,7 @@ def list_changes(
                 after=labels[i][1],
                 bytes_before=sizes[0][i],
                 bytes_after=sizes[1][i],
-                cost_db=math.inf if worst <= 0 else 10 * math.log10(signal / worst),
+                cost_db=math.inf if worst <= 0 else -10 * math.log10(worst),
                 expected_db=ratio(before.losses, noise),
                 expected_bytes=size,
             )

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+_LEAST = 1e-300
+"""To divide by, where there is nothing."""
+
 
 @dataclass
 class Energies:
@@ -35,11 +38,16 @@ class Energies:
         return decibel(self.signal, self.noise)
 
     @property
+    def share(self) -> float:
+        """The noise as a share of the signal."""
+        return self.noise / max(self.signal, _LEAST)
+
+    @property
     def cosine(self) -> float:
         """Of the angle between reference and result."""
         if self.signal == self.result == 0:
             return 1.0
-        return self.dot / max(math.sqrt(self.signal * self.result), 1e-300)
+        return self.dot / max(math.sqrt(self.signal * self.result), _LEAST)
 
 
 def candidates(
@@ -77,7 +85,7 @@ def decibel(signal: float, noise: float) -> float:
     """Return 10·log10(signal/noise), infinite without noise."""
     if noise == 0:
         return float("inf")
-    return float(10 * torch.log10(torch.tensor(max(signal, 1e-300) / noise, dtype=torch.float64)))
+    return float(10 * torch.log10(torch.tensor(max(signal, _LEAST) / noise, dtype=torch.float64)))
 
 
 def _sum(parts: Iterable[Energies]) -> Energies:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 from torch.fx.node import map_arg
-from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import PassObserver
 from rewrite.equivalence import Inputs
 from rewrite.errors import UsageError
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.layer_sizes import layer_name
-from rewrite.losses import Inspection, LayerLoss, Loss
+from rewrite.losses import Inspection, LayerLoss, OutputLoss
 from rewrite.program import Program
 from rewrite.provenance import source_line
 from rewrite.quantization.found_precision import found_precision
@@ -78,11 +77,13 @@ def inspect_losses(
     """
     if not is_quantized(quantized):
         raise NotQuantizedError("the program is not quantized", hint="run it with --preset int8")
-    total = Loss()
+    total = OutputLoss()
     layers: dict[str, LayerLoss] = {}
     for args, kwargs in inputs:
         _Batch(plain, quantized, args, kwargs, layers, progress).measure(total)
     lossy = [layer for layer in layers.values() if layer.own.noise > 0]
+    for layer in lossy:
+        layer.output.measure_against(total)
     if taker is not None:
         for layer in lossy:
             layer.eight = taker.precisions[1]
@@ -110,7 +111,7 @@ def measure_model(request: Request, host: PluginHost, talk: Talk, *, batches: in
     assert result.program is not None and result.description is not None
     plain = last_plain.program or result.program
     if not is_quantized(result.program):
-        return Measured(plain, result.program, Inspection(Loss(), []))
+        return Measured(plain, result.program, Inspection(OutputLoss(), []))
     inputs = check_batches(result.description, result.program, batches)
     taker = next((type(p) for p in reversed(result.passes) if p.precisions), None)
     losses = inspect_losses(plain, result.program, inputs, talk.progress, taker)
@@ -165,14 +166,20 @@ class _Batch:
         flat = plain.signature.flatten_inputs(args, kwargs)
         self.given = dict(zip(names, flat, strict=True))
 
-    def measure(self, total: Loss) -> None:
+    def measure(self, total: OutputLoss) -> None:
         outputs = self.float.run_inputs(self.args, self.kwargs)
         Interpreter(self.quantized, self._alone).run_inputs(self.args, self.kwargs)
         actual = Interpreter(self.quantized, self._together).run_inputs(self.args, self.kwargs)
-        _add(total, outputs, actual)
+        self._add(total, outputs, actual)
         for done, (name, value) in enumerate(self.local.items(), start=1):
-            _add(self.layers[name].output, outputs, self._carried(name, value))
+            self._add(self.layers[name].output, outputs, self._carried(name, value))
             self.progress("inspect", done, len(self.local))
+
+    def _add(self, loss: OutputLoss, exact: list[Any], actual: list[Any]) -> None:
+        names = self.plain.signature.output_names
+        for name, left, right in zip(names, exact, actual, strict=True):
+            if isinstance(left, torch.Tensor) and left.is_floating_point():
+                loss.add(name, left, right)
 
     def _keep(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         target: Any = node.target
@@ -256,13 +263,6 @@ class _Batch:
         if node.op == "get_attr":
             return self.plain.attribute(str(node.target))
         return self.given[node.name] if node.op == "placeholder" else self.exact[node.name]
-
-
-def _add(loss: Loss, exact: list[Any], actual: list[Any]) -> None:
-    leaves = zip(pytree.tree_leaves(exact), pytree.tree_leaves(actual), strict=True)
-    for left, right in leaves:
-        if isinstance(left, torch.Tensor) and left.is_floating_point():
-            loss.add(left, right)
 
 
 def _describe(twin: fx.Node, node: fx.Node, program: Program) -> LayerLoss:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rewrite.energies import decibel
+from rewrite.energies import Energies, candidates, decibel, worst_of
 
 _MOST_SUGGESTED = 5
 _WORTH_IT = 3.0
@@ -36,6 +36,44 @@ class Loss:
 
 
 @dataclass
+class OutputLoss:
+    """Error on the outputs of a program, each in shares of its own signal: the worst one counts.
+
+    The noises of layers are taken to add up, so the worst outputs of several give an upper bound.
+    """
+
+    outputs: dict[str, Energies] = field(default_factory=dict)
+    """By name, those of floating-point numbers: integers have no ratio."""
+
+    def add(self, name: str, exact: torch.Tensor, actual: torch.Tensor) -> None:
+        """Take one output of floating-point numbers, of one batch."""
+        exact, actual = exact.double(), actual.double()
+        finite = torch.isfinite(exact) & torch.isfinite(actual)
+        self.outputs.setdefault(name, Energies()).add(exact[finite], actual[finite])
+
+    def measure_against(self, total: OutputLoss) -> None:
+        """Take the signals of another: a layer that loses nothing on a batch was not run there."""
+        for name, each in self.outputs.items():
+            each.signal = total.outputs[name].signal
+
+    @property
+    def noise(self) -> float:
+        """Energy of the error on the worst output, as a share of that output's signal."""
+        deciding = candidates(self.outputs, {}).values()
+        return max((each.share for each in deciding), default=0.0)
+
+    @property
+    def worst(self) -> str:
+        """The output it is measured on, '' where there is one alone or nothing is lost."""
+        return worst_of(candidates(self.outputs, {}))[0]
+
+    @property
+    def db(self) -> float | None:
+        """Signal to quantization noise ratio, None where nothing was compared or all is exact."""
+        return decibel(1.0, self.noise) if self.noise > 0 else None
+
+
+@dataclass
 class LayerLoss:
     """What the quantization of one call costs; ratios in dB, None where nothing is lost."""
 
@@ -54,7 +92,7 @@ class LayerLoss:
     """Of the activations it reads."""
     own: Loss = field(default_factory=Loss)
     """Of its result when what it reads is exact but for its own quantizers."""
-    output: Loss = field(default_factory=Loss)
+    output: OutputLoss = field(default_factory=OutputLoss)
     """Of the program's outputs when it alone is quantized."""
     accumulated: Loss = field(default_factory=Loss)
     """Of its result when everything is quantized."""
@@ -84,7 +122,7 @@ class LayerLoss:
 class Inspection:
     """The losses of a quantized program, the layer that costs the outputs most first."""
 
-    total: Loss
+    total: OutputLoss
     layers: list[LayerLoss]
     overridden: str | None = None
     """The pass whose option `override` sets the precision of a layer, if there is one."""

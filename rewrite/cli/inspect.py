@@ -110,6 +110,7 @@ def _as_json(found: Inspection, request: Request) -> dict[str, Any]:
         "model": request.model,
         "target": request.target,
         "output_db": found.total.db,
+        "output": found.total.worst or None,
         "layers": [layer.as_json() for layer in found.layers],
         "suggestion": None
         if suggestion is None
@@ -133,7 +134,8 @@ def _show(found: Inspection, most: int | None) -> None:
     show_table(columns, rows)
     if most is not None and len(found.layers) > most:
         click.echo(f"… and {len(found.layers) - most} more: --all")
-    click.echo(f"\noutputs with everything quantized: {_db(found.total.db) or 'exact'} dB")
+    inside = f" in '{found.total.worst}'" if found.total.worst else ""
+    click.echo(f"\noutputs with everything quantized: {_db(found.total.db) or 'exact'} dB{inside}")
     suggestion = found.suggestion()
     if suggestion is not None and found.overridden is not None:
         overrides, expected = suggestion

@@ -112,6 +112,23 @@ def test_a_budget_that_no_override_reaches_is_an_error(tmp_path):
         met(Request(str(path), passes=passes, checks="off"), 100)
 
 
+def test_an_output_of_small_values_is_given_the_bits_it_needs(tmp_path):
+    """The other output is 1000 times as large, and has 8 bits: it would hide this one."""
+    path = tmp_path / "heads.py"
+    path.write_text(
+        MODEL.replace(
+            "return self.last(self.outlier(self.first(x)).tanh())",
+            "return {'small': self.last(x), 'large': 1e3 * self.first(x)}",
+        )
+    )
+    passes = "insert-quantizers{bits=w8a8,override=last=w2a2},calibrate"
+    request = Request(str(path), passes=tuple(parse_passes(passes)), checks="off")
+    assignment = met(request, 25)
+    assert assignment.start_db < 10
+    assert [change.layer for change in assignment.changes] == ["last"]
+    assert assignment.reached_db >= 25
+
+
 def test_a_pass_must_take_overrides(request_):
     request = request_("fold-batch-norm")
     with pytest.raises(UsageError, match="none of the passes takes overrides"):

@@ -12,7 +12,7 @@ from torch import nn
 
 from rewrite import Context, UsageError, capture
 from rewrite.inspection import inspect_losses
-from rewrite.losses import Loss
+from rewrite.losses import Loss, OutputLoss
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
 
@@ -68,7 +68,7 @@ def test_losses_of_layers_add_up():
         nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 8)
     )
     found = inspected(net, torch.randn(64, 32))
-    together = 10 * math.log10(found.total.signal / sum(x.output.noise for x in found.layers))
+    together = -10 * math.log10(sum(x.output.noise for x in found.layers))
     assert together == pytest.approx(found.total.db, abs=1.5)
     for layer in found.layers:
         assert layer.accumulated.db <= layer.own.db + 0.5
@@ -119,3 +119,48 @@ def test_an_exact_result_has_no_ratio():
     assert loss.db is None
     loss.add(torch.tensor([1.0, float("-inf")]), torch.tensor([1.1, float("-inf")]))
     assert loss.db is not None
+
+
+class Heads(nn.Module):
+    """Two outputs of very different scales, and the ids of rows."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.small, self.large = nn.Linear(8, 4), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return {"small": self.small(x), "large": self.large(x) * 1e3, "best": x.argmax(-1)}
+
+
+def test_an_output_does_not_hide_behind_another_of_large_values():
+    found = inspected(Heads(), skip=("large",), bits="w4a4")
+    (layer,) = found.layers
+    assert layer.layer == "small"
+    assert found.total.worst == layer.output.worst == "small"
+    assert found.total.db == pytest.approx(layer.own.db, abs=1e-9)
+    assert set(found.total.outputs) == {"small", "large"}
+
+
+def test_layers_are_ordered_by_what_each_costs_the_output_it_is_for():
+    found = inspected(Heads(), bits="w8a8", override=("small=w4a4",))
+    assert [layer.layer for layer in found.layers] == ["small", "large"]
+
+
+def test_a_layer_is_measured_against_the_signal_of_all_batches():
+    """It loses nothing on the second batch, and is not run there: the signal is twice as large."""
+    total, alone, other = OutputLoss(), OutputLoss(), X + 0.1
+    for _ in range(2):
+        total.add("out", X, other)
+    alone.add("out", X, other)
+    assert alone.db == pytest.approx(total.db)
+    alone.measure_against(total)
+    assert alone.db == pytest.approx(total.db + 10 * math.log10(2))
+
+
+def test_an_output_of_zeros_is_measured_with_the_others():
+    loss = OutputLoss()
+    loss.add("out", torch.full((4,), 2.0), torch.full((4,), 2.0))
+    loss.add("silent", torch.zeros(4), torch.ones(4))
+    assert loss.db == pytest.approx(10 * math.log10(16 / 4))
+    assert loss.worst == ""
