@@ -115,7 +115,9 @@ def _loss(result: Result, budget: Assignment | None) -> Iterator[tuple[str, str]
     for text in _integers(values):
         yield "", text
     if sqnr is not None and sqnr < _LOW_SQNR:
-        yield "", f"which layers cost it: rewrite inspect {result.model}"
+        file = result.artifact.path if result.artifact and result.artifact.opset else None
+        what = f"{file} --against {result.model}" if file else result.model
+        yield "", f"which layers cost it: rewrite inspect {what}"
 
 
 def _left_float(result: Result) -> Iterator[tuple[str, str]]:

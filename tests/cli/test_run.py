@@ -106,6 +106,17 @@ def test_summary_tells_the_number_of_the_budget_beside_its_own(tiny):
     assert " ".join(lines[place + 1]) == f"{reached} on those that --budget measures"
 
 
+def test_summary_says_how_to_inspect_the_very_file(tiny, tmp_path):
+    passes = "fold-batch-norm,insert-quantizers{bits=w2a2},calibrate"
+    file = tmp_path / "t.onnx"
+    called = call(tiny, "--passes", passes, "--no-evaluate", "-q", "-o", file)
+    assert called.code == 0, called.err
+    (line,) = [each for each in called.out.splitlines() if "which layers cost it" in each]
+    advised = line.split("rewrite ", 1)[1].split()
+    assert advised == ["inspect", str(file), "--against", str(tiny)]
+    assert call(*advised, "-q").code == 0
+
+
 def test_summary_says_nothing_of_exact_passes(floating):
     assert "outputs" not in floating.called.out
 
