@@ -12,13 +12,15 @@ from typing import Any
 import pluggy
 
 from rewrite import hookspecs, plugin_loading
+from rewrite.blame import defined_at
 from rewrite.descriptors import Calibrator, Lowering, Model, PassObserver, Preset
 from rewrite.errors import PluginError, UsageError, nearest, unknown
 from rewrite.faults import Fault
+from rewrite.guarded_observer import GuardedObserver
 from rewrite.passes import Pass
 from rewrite.plugin_checks import KINDS
 from rewrite.plugin_loading import Failure
-from rewrite.plugin_record import PluginInfo, PluginRecord, defined_at
+from rewrite.plugin_record import PluginInfo, PluginRecord
 from rewrite.target import Target
 
 __all__ = ["PluginHost", "PluginInfo"]
@@ -108,8 +110,9 @@ class PluginHost:
         return [value for _, _, value in self._all("lowering")]
 
     def observers(self) -> list[PassObserver]:
-        """Return the observers of passes."""
-        return [value for _, _, value in self._all("observer")]
+        """Return the observers of passes; what one raises is told as its plugin's."""
+        found = self._all("observer")
+        return [GuardedObserver(value, plugin.source) for plugin, _, value in found]
 
     def find_pass(self, name: str) -> type[Pass]:
         """Return a pass class by name."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pluggy
 
+from rewrite.blame import defined_at
 from rewrite.errors import RewriteError
 from rewrite.plugin_checks import ContractError, Kind
 from rewrite.plugin_loading import Failure
@@ -123,9 +123,3 @@ class PluginRecord:
         else:
             return accepted
         return []
-
-
-def defined_at(function: Any) -> str | None:
-    """Return the file and line of a function."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else None
