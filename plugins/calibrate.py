@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rewrite_plugins.calibrators.min_max import MinMax
 
 from rewrite import Calibrator, Context, Outcome, Pass, Program, UsageError, option
+from rewrite.blame import blame
 from rewrite.errors import unknown
 from rewrite.options import option_values
 from rewrite.quantization.cache import CalibrationCache, program_digest
@@ -60,7 +61,7 @@ class Calibrate(Pass):
         if self.padding == "ignore":
             padding, notes = find_padding(program, self.mask)
         how = How(self.batches, self.nan, padding, self._cache(program, context))
-        observed = observe(program, context, self._maker(context.calibrators[self.method]), how)
+        observed = observe(program, context, self._maker(context), how)
         outcome = freeze(program, context.target, observed.bounds)
         outcome.measures = {
             "batches": observed.batches,
@@ -70,18 +71,21 @@ class Calibrate(Pass):
         outcome.notes.extend([*notes, *observed.notes])
         return outcome
 
-    def _maker(self, calibrator: type[Calibrator]) -> Callable[[QuantSpec], Calibrator]:
+    def _maker(self, context: Context) -> Callable[[QuantSpec], Calibrator]:
         """Return a function that gives a calibrator those of the options that it takes.
 
         Where the target wants nothing clipped, the method has no say.
         """
+        calibrator = context.calibrators[self.method]
         options = {name.replace("-", "_"): v for name, v in option_values(self).items()}
 
         def make(spec: QuantSpec) -> Calibrator:
             chosen = calibrator if spec.clips else MinMax
             taken = inspect.signature(chosen).parameters
             offered: dict[str, Any] = {**options, "spec": spec}
-            return chosen(**{name: v for name, v in offered.items() if name in taken})
+            source = context.origin("calibrator", chosen.name)
+            with blame(f"calibrator '{chosen.name}'", chosen, source, "mend its constructor"):
+                return chosen(**{name: v for name, v in offered.items() if name in taken})
 
         return make
 

@@ -116,6 +116,7 @@ def _rewrite(
         seed=request.seed,
         progress=talk.progress,
         calibrators=dict(host.calibrators()),
+        origin=host.origin,
     )
     done = run_passes(
         result.captured,

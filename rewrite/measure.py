@@ -153,7 +153,10 @@ class _Search:
         self.captured, self.opset = found.captured, found.opset
         # Times do not depend on scales: the example inputs are data enough.
         self.context = Context(
-            target=self.target, seed=request.seed, calibrators=dict(host.calibrators())
+            target=self.target,
+            seed=request.seed,
+            calibrators=dict(host.calibrators()),
+            origin=host.origin,
         )
 
     def run(self) -> Choice:

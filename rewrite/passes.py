@@ -78,6 +78,8 @@ class Context:
     analyses: AnalysisCache | None = None
     calibrators: dict[str, Any] = field(default_factory=dict)
     """Calibrator classes by name."""
+    origin: Callable[[str, str], str] = lambda kind, name: ""
+    """Returns what a calibrator, or anything else that a hook yields, comes from; for errors."""
 
 
 @dataclass(frozen=True)

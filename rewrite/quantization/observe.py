@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import fx
 
-from rewrite.descriptors import Calibrator, State
+from rewrite.descriptors import Calibrator
 from rewrite.device import DeviceInterpreter
 from rewrite.errors import CheckError, UsageError
 from rewrite.interpret import NOT_HANDLED
@@ -21,6 +21,7 @@ from rewrite.program import Program
 from rewrite.quantization.batches import Inputs, check_batch, pieces, split
 from rewrite.quantization.cache import CalibrationCache, Progress
 from rewrite.quantization.data_digest import DataDigest
+from rewrite.quantization.estimators import Estimators
 from rewrite.quantization.markers import OBSERVE
 from rewrite.quantization.owners import find_owners
 from rewrite.quantization.padding import Mask, Padding
@@ -75,6 +76,7 @@ def observe(
         UsageError: for an empty calibration, a batch that does not fit the model, or a cache of
             another calibration.
         CheckError: for a batch in which a tensor is NaN or infinite.
+        PluginError: for a calibrator that raises, or whose bounds are none.
     """
     return _Observation(program, context, make, how).run()
 
@@ -94,13 +96,12 @@ class _Observation:
         self.program, self.context, self.how = program, context, how
         self.owners = find_owners(program, context.target)
         self.specs = {owner.group: owner.spec for owner in self.owners.values()}
-        self.estimators = {group: make(spec) for group, spec in self.specs.items()}
+        self.estimators = Estimators(self.specs, make, context.origin)
         self.progress = Progress()
         self.kept: dict[Mask, torch.Tensor] = {}
-        self.chooses = any(_has_own(e, "candidates") for e in self.estimators.values())
         self.interpreter = DeviceInterpreter(program, context.device, self._intercept)
         if how.cache is not None or how.nan == "skip":
-            self._need_states()
+            self.estimators.need_states()
 
     def run(self) -> Observed:
         self._resume()
@@ -122,7 +123,7 @@ class _Observation:
             self.progress.complete = True
             self._save()
         bounds = self._ranges()
-        measures = {"chosen": self.progress.chosen} if self.chooses else {}
+        measures = {"chosen": self.progress.chosen} if self.estimators.choose else {}
         return Observed(bounds, self._counted(), self._notes(), measures)
 
     def _resume(self) -> None:
@@ -130,8 +131,7 @@ class _Observation:
         if found is None:
             return
         self.progress, states = found
-        for group, state in states.items():
-            self.estimators[group].load_state(state)
+        self.estimators.load_states(states)
 
     def _refuse(self, why: str) -> None:
         """Raise the error of a cache of other data, unless there is no reason."""
@@ -165,7 +165,7 @@ class _Observation:
 
     def _take(self, number: int, inputs: Inputs) -> None:
         args, kwargs = inputs
-        before = self._states() if self.how.nan == "skip" else {}
+        before = self.estimators.states() if self.how.nan == "skip" else {}
         self.kept = self._kept(inputs)
         try:
             self.interpreter.run_inputs(args, kwargs)
@@ -177,8 +177,7 @@ class _Observation:
             )
             if self.how.nan == "refuse":
                 raise problem from None
-            for group, state in before.items():
-                self.estimators[group].load_state(state)
+            self.estimators.load_states(before)
             self.progress.left_out[str(number)] = problem.what
         else:
             self._count_tokens()
@@ -196,7 +195,7 @@ class _Observation:
             values = self._select(node, args[0])
             if values.numel():
                 _require_finite(values, group)
-                self.estimators[group].observe(values)
+                self.estimators.observe(group, values)
         return args[0]
 
     def _select(self, node: fx.Node, values: torch.Tensor) -> torch.Tensor:
@@ -224,9 +223,9 @@ class _Observation:
 
     def _ranges(self) -> dict[str, tuple[float, float]]:
         """Return the range of every group; where there is a choice, the one that costs least."""
-        if not self.chooses:
-            return {group: e.bounds() for group, e in self.estimators.items()}
-        candidates: dict[str, Ranges] = {g: e.candidates() for g, e in self.estimators.items()}
+        if not self.estimators.choose:
+            return self.estimators.bounds()
+        candidates = self.estimators.candidates()
         if not self.progress.chosen:
             self.progress.chosen = self._try(candidates)
             self._save()
@@ -266,31 +265,15 @@ class _Observation:
                 f"{self.progress.padding} of {self.progress.tokens} tokens are padding "
                 "and did not count"
             )
-        if self.chooses:
+        if self.estimators.choose:
             counts = Counter(self.progress.chosen.values()).most_common()
             told = ", ".join(f"{name} for {count}" for name, count in counts)
             notes.append(f"least error behind the tensors: {told}")
         return notes
 
-    def _states(self) -> dict[str, State]:
-        return {group: estimator.state() for group, estimator in self.estimators.items()}
-
     def _save(self) -> None:
         if self.how.cache is not None:
-            self.how.cache.save(self.progress, self._states())
-
-    def _need_states(self) -> None:
-        for estimator in self.estimators.values():
-            if not (_has_own(estimator, "state") and _has_own(estimator, "load_state")):
-                raise UsageError(
-                    f"calibrator '{estimator.name}' cannot be stopped and resumed",
-                    hint="give it state() and load_state(), or leave out --calibration-cache and "
-                    "nan=skip",
-                )
-
-
-def _has_own(estimator: Calibrator, method: str) -> bool:
-    return getattr(type(estimator), method) is not getattr(Calibrator, method)
+            self.how.cache.save(self.progress, self.estimators.states())
 
 
 def _require_finite(values: torch.Tensor, group: str) -> None:
