@@ -17,6 +17,7 @@ import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.jit._trace import TopLevelTracedModule
 from torch.utils import _pytree as pytree
 
 from rewrite.calling import calling_convention
@@ -148,7 +149,7 @@ def _export(
                 model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
             )
     except Exception as error:
-        raise _explain(error) from error
+        raise _scripted(model) or _explain(error) from error
 
 
 def _functional(exported: torch.export.ExportedProgram) -> fx.GraphModule:
@@ -158,6 +159,32 @@ def _functional(exported: torch.export.ExportedProgram) -> fx.GraphModule:
             return functional_module(exported)
     except Exception as error:
         raise _explain(error) from error
+
+
+def _scripted(model: nn.Module) -> CaptureError | None:
+    """Return the error of a model that TorchScript holds, or a part of it."""
+    name = "" if isinstance(model, torch.jit.ScriptModule) else _scripted_part(model)
+    if name is None:
+        return None
+    what = f"module '{name}'" if name else "the model"
+    return CaptureError(
+        f"{what} is compiled by TorchScript, which torch.export does not take",
+        where=getattr(model, "original_name", type(model).__name__),
+        hint="return the model as it was before torch.jit.script or torch.jit.trace",
+    )
+
+
+def _scripted_part(module: nn.Module, path: str = "") -> str | None:
+    """Return the path of the first scripted module inside; a traced one is taken as it is."""
+    for name, child in module.named_children():
+        if isinstance(child, TopLevelTracedModule):
+            continue
+        if isinstance(child, torch.jit.ScriptModule):
+            return f"{path}{name}"
+        found = _scripted_part(child, f"{path}{name}.")
+        if found is not None:
+            return found
+    return None
 
 
 def _explain(error: Exception) -> CaptureError:

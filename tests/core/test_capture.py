@@ -36,6 +36,44 @@ def test_a_model_in_training_mode_is_refused():
     assert caught.value.hint == "return model.eval() from model()"
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("how", "what", "where"),
+    [
+        (torch.jit.script, "the model", "Linear"),
+        (lambda linear: torch.jit.trace(linear, torch.randn(1, 2)), "the model", "Linear"),
+        (
+            lambda linear: nn.Sequential(nn.Sequential(torch.jit.script(linear))).eval(),
+            "module '0.0'",
+            "Sequential",
+        ),
+    ],
+    ids=["script", "trace", "part"],
+)
+def test_a_model_of_torchscript_is_wanted_as_it_was_before(how, what, where):
+    with pytest.raises(CaptureError) as caught:
+        capture(how(nn.Linear(2, 2).eval()), (torch.randn(1, 2),))
+    assert (
+        caught.value.what == f"{what} is compiled by TorchScript, which torch.export does not take"
+    )
+    assert caught.value.where == where
+    assert (
+        caught.value.hint == "return the model as it was before torch.jit.script or torch.jit.trace"
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_traced_part_is_taken_and_not_blamed():
+    def branches(self, x):
+        return self.part(x) if x.sum() > 0 else x
+
+    x = torch.randn(1, 2)
+    part = torch.jit.trace(nn.Sequential(nn.Linear(2, 2)).eval(), x)
+    assert "linear" in capture(nn.Sequential(nn.ReLU(), part).eval(), (x,)).text()
+    with pytest.raises(CaptureError, match="branches on the values of a tensor"):
+        capture(model(branches, part=part), (x,))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_named_and_counted(value):
     linear = nn.Linear(3, 4).eval()
