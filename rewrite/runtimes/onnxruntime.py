@@ -14,6 +14,7 @@ import onnxruntime
 
 from rewrite.runtimes import Array, KernelVerdict, RuntimeFailure, qdq_graph
 from rewrite.runtimes.kernel_match import match
+from rewrite.runtimes.missing_kernel import why_missing
 from rewrite.runtimes.onnxruntime_rules import why_broken, why_float, why_not_weight_only
 from rewrite.runtimes.timing import milliseconds
 
@@ -158,9 +159,10 @@ def _session(
     try:
         return onnxruntime.InferenceSession(model, options, providers=_PROVIDERS)
     except Exception as error:
+        more = "onnx.checker.check_model(path, full_check=True) may say more"
         raise RuntimeFailure(
             f"ONNX Runtime {onnxruntime.__version__} cannot load the model: {_message(error)}",
-            _hint(str(error), "onnx.checker.check_model(path, full_check=True) may say more"),
+            why_missing(str(error), model) or _hint(str(error), more),
         ) from error
 
 
