@@ -109,7 +109,7 @@ class ConstantMask(Rule):
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline a constant that hides nothing, or a sum that more than a softmax reads."""
-        values = program.weight(str(match["mask"].target))
+        values = program.weight(str(match["mask"].target)).detach()
         if not values.is_floating_point() or not values.numel() or float(values.min()) > _LEAST:
             return "it adds no large negative number"
         if not all(is_call(user, aten.softmax.int) for user in match.root.users):
