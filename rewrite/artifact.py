@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 from rewrite.descriptors import Lowering
 from rewrite.equivalence import Difference, Inputs
 from rewrite.errors import CheckError, UsageError
+from rewrite.file_parts import parts_of, size_of
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
 from rewrite.lowering.agreement import end_to_end, layer_by_layer, require
@@ -102,7 +103,7 @@ class Artifact:
     def record(self, name: str, value: Any) -> None:
         """Store what was found out in the metadata of the file."""
         add_metadata(self.path, name, value)
-        self.size = _bytes(self.path)
+        self.size = size_of(self.path)
 
     def runner(self, program: Program) -> Callable[..., Any]:
         """Return a function that calls the file as the model is called."""
@@ -156,7 +157,7 @@ def build_artifact(
     """
     lowered = lower(program, opset, table_of(lowerings, target.name), metadata, target.avoids)
     save(lowered.model, path)
-    artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=_bytes(path))
+    artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=size_of(path))
     program.forget_unrounded()
     artifact.violations = hold_to_rules(path, target, request.checks, talk)
     for name in target.runtimes if target.fits_here else ():
@@ -173,13 +174,17 @@ def build_artifact(
             raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
         talk.warn(f"{name}: {error.what}; do not use the file with it")
     if request.require_int8 is not None:
-        if artifact.first is None:
-            raise CheckError(
-                f"--require-int8: the file ran on no runtime of target '{target.name}'",
-                hint=_where_to_run(target),
-            )
-        require_int8(artifact.first.kernels, request.require_int8)
+        _require_int8(artifact, target, request.require_int8)
     return artifact
+
+
+def _require_int8(artifact: Artifact, target: Target, percent: float) -> None:
+    if artifact.first is None:
+        raise CheckError(
+            f"--require-int8: the file ran on no runtime of target '{target.name}'",
+            hint=_where_to_run(target),
+        )
+    require_int8(artifact.first.kernels, percent)
 
 
 def _where_to_run(target: Target) -> str:
@@ -242,7 +247,7 @@ def write_pt2(
     agreement = comparison.agreement()
     if strict:
         require(agreement, quantized=False)
-    artifact = Artifact(path, size=_bytes(path))
+    artifact = Artifact(path, size=size_of(path))
     artifact.runtimes.append(OnRuntime("torch", torch.__version__, agreement, []))
     return artifact, module
 
@@ -250,7 +255,7 @@ def write_pt2(
 def place(artifact: Artifact, output: Path) -> None:
     """Move a finished file, and the weights beside it, to where the user wants them."""
     try:
-        for part in _parts(artifact.path):
+        for part in parts_of(artifact.path):
             part.replace(output.resolve().parent / part.name)
     except OSError as error:
         raise UsageError(f"cannot write '{output}': {error.strerror}") from error
@@ -285,16 +290,3 @@ def table_of(lowerings: Sequence[Lowering], target: str) -> dict[Any, Callable[.
     """Return the translations for a target; its own win over those for all targets."""
     served = [e for e in lowerings if not e.targets or target in e.targets]
     return {e.overload: e.translate for e in sorted(served, key=lambda e: bool(e.targets))}
-
-
-def _bytes(path: Path) -> int:
-    return sum(part.stat().st_size for part in _parts(path))
-
-
-def _parts(path: Path) -> list[Path]:
-    """Return a written file and, in front of it, the weights that `save` put beside it.
-
-    The weights come first: whoever finds a moved model finds its weights too.
-    """
-    weights = path.with_name(f"{path.name}.data")
-    return [weights, path] if weights.exists() else [path]

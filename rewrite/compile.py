@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from rewrite.plugin_host import PluginHost
 from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Result, peak_rss_mb
 from rewrite.steering import choose_opset, faults_of, steer_specs, tell_types
 from rewrite.talk import Talk
+from rewrite.target import Target
 from rewrite.write_out import evaluate, write
 
 __all__ = [
@@ -107,16 +109,10 @@ def _rewrite(
         request, description, result.captured, lambda name: find_model(host, name)
     )
     description = result.description = fixed.calibrated(description)
-    context = Context(
-        target=target,
+    context = dataclasses.replace(
+        _context(request, host, talk, target),
         calibration=description.calibration,
         calibration_identity=identity,
-        calibration_cache=request.calibration_cache,
-        device=request.device,
-        seed=request.seed,
-        progress=talk.progress,
-        calibrators=dict(host.calibrators()),
-        origin=host.origin,
     )
     done = run_passes(
         result.captured,
@@ -131,6 +127,19 @@ def _rewrite(
     unasked = None if request.opset else result.opset
     tell_types(done.program, target, host.faults(), talk, unasked)
     return Job(request, host, talk, description, target, context, result, eager, fixed)
+
+
+def _context(request: Request, host: PluginHost, talk: Talk, target: Target) -> Context:
+    """Return what passes are told, but for the calibration data."""
+    return Context(
+        target=target,
+        calibration_cache=request.calibration_cache,
+        device=request.device,
+        seed=request.seed,
+        progress=talk.progress,
+        calibrators=dict(host.calibrators()),
+        origin=host.origin,
+    )
 
 
 def _require_use_of_cache(request: Request, passes: Sequence[Pass]) -> None:

@@ -174,41 +174,46 @@ def loss(names: Sequence[str], before: list[list[Any]], after: list[list[Any]]) 
 
 
 def difference(
-    pairs: Iterable[tuple[torch.Tensor, torch.Tensor]], names: Sequence[str] = ()
+    compared: Iterable[tuple[torch.Tensor, torch.Tensor]], names: Sequence[str] = ()
 ) -> Difference:
     """Measure (reference, result) pairs; infinities must sit in the same places.
 
     Args:
-        pairs: of tensors of the same shape.
+        compared: tensors of the same shape; of complex numbers both parts count.
         names: of the outputs that the pairs are of; pairs of the same name are measured together.
             Without names each pair is an output of its own.
     """
-    pairs = list(pairs)
-    keys = list(names) or [str(place) for place in range(len(pairs))]
+    compared = list(compared)
+    keys = list(names) or [str(place) for place in range(len(compared))]
     max_abs = relative = 0.0
     floats: dict[str, Energies] = {}
     others: dict[str, Energies] = {}
     equal: dict[str, tuple[int, int]] = {}
-    for key, (left, right) in zip(keys, pairs, strict=True):
-        is_float = left.is_floating_point() or left.is_complex()
-        left, right = left.detach().double().cpu(), right.detach().double().cpu()
-        finite, same = torch.isfinite(left), (left == right) | (left.isnan() & right.isnan())
-        if not bool((same | (finite & torch.isfinite(right))).all()):
+    for key, (expected, actual) in zip(keys, compared, strict=True):
+        is_whole = not (expected.is_floating_point() or expected.is_complex())
+        left, right = _doubles(expected), _doubles(actual)
+        number, same = left.isfinite(), (left == right) | (left.isnan() & right.isnan())
+        if not bool((same | (number & right.isfinite())).all()):
             name = key if len(set(names)) > 1 else ""
             return Difference(float("inf"), float("inf"), float("-inf"), 0.0, name)
-        if not is_float and same.numel():
+        if is_whole and same.numel():
             hits, count = equal.get(key, (0, 0))
             equal[key] = hits + int(same.sum()), count + same.numel()
-        left, right = left[finite], right[finite]
+        left, right = left[number], right[number]
         if left.numel() == 0:
             continue
         error, scale = float((left - right).abs().max()), float(left.abs().max())
         max_abs = max(max_abs, error)
         relative = max(relative, error / scale if scale > 0 else error)
-        (floats if is_float else others).setdefault(key, Energies()).add(left, right)
+        (others if is_whole else floats).setdefault(key, Energies()).add(left, right)
     name, worst, cosine = worst_of(candidates(floats, others))
     integers = _least_equal(equal, bool(names))
     return Difference(max_abs, relative, worst, cosine, name if names else "", integers)
+
+
+def _doubles(values: torch.Tensor) -> torch.Tensor:
+    values = values.detach().cpu()
+    return (torch.view_as_real(values.resolve_conj()) if values.is_complex() else values).double()
 
 
 def finite(value: float) -> float | None:

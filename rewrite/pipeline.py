@@ -130,36 +130,52 @@ def run_passes(
     check_requirements(passes, [entry["pass"] for entry in program.ledger])
     cache = context.analyses = context.analyses or AnalysisCache()
     result = PipelineResult(program)
-    inputs: list[equivalence.Inputs] = []
-    before: list[list[Any]] = []
-    if checked:
-        inputs = equivalence.check_inputs(program)
-        before = cache.get(_OUTPUTS, program, lambda p: equivalence.reference(p, inputs))
-    given = before
+    checks = _Checks(program, cache, origin) if checked else None
     for p in passes:
         started = time.perf_counter()
         for observer in observers:
             observer.before_pass(p, result.program)
-        after_program, outcome = _run_one(p, result.program, context, origin)
-        changed = after_program.version != result.program.version
-        difference = None
-        if checked and changed:
-            after = _evaluate(p, after_program, inputs, origin)
-            difference = equivalence.check(p, before, after)
-            before = after
+        after, outcome = _run_one(p, result.program, context, origin)
+        changed = after.version != result.program.version
+        difference = checks.hold(p, after) if checks is not None and changed else None
         report = PassReport(p, outcome, difference, time.perf_counter() - started)
-        after_program.ledger.append(_ledger_entry(report, origin(p.name)))
-        cache.after_pass(after_program, p.preserves if changed else cache.names())
-        if checked:
-            cache.put(_OUTPUTS, after_program, before)
-        result.program = after_program
+        after.ledger.append(_ledger_entry(report, origin(p.name)))
+        cache.after_pass(after, p.preserves if changed else cache.names())
+        if checks is not None:
+            cache.put(_OUTPUTS, after, checks.outputs)
+        result.program = after
         result.reports.append(report)
         on_report(report)
         for observer in observers:
             observer.after_pass(p, result.program, outcome)
-    if any(report.difference for report in result.reports):
-        result.loss = equivalence.loss(program.signature.output_names, given, before)
+    if checks is not None and any(report.difference for report in result.reports):
+        result.loss = checks.loss()
     return result
+
+
+class _Checks:
+    """What a program computes on the inputs of the checks, as it was given and by now."""
+
+    def __init__(
+        self, program: Program, cache: AnalysisCache, origin: Callable[[str], str]
+    ) -> None:
+        self.names, self.origin = program.signature.output_names, origin
+        self.inputs = inputs = equivalence.check_inputs(program)
+        self.given: list[list[Any]] = cache.get(
+            _OUTPUTS, program, lambda p: equivalence.reference(p, inputs)
+        )
+        self.outputs = self.given
+
+    def hold(self, p: Pass, program: Program) -> equivalence.Difference:
+        """Hold a pass to what it declares; what its program computes is compared with next."""
+        after = _evaluate(p, program, self.inputs, self.origin)
+        found = equivalence.check(p, self.outputs, after)
+        self.outputs = after
+        return found
+
+    def loss(self) -> equivalence.Difference:
+        """Compare the outputs by now with those of the program as it was given."""
+        return equivalence.loss(self.names, self.given, self.outputs)
 
 
 def _run_one(

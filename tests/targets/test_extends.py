@@ -129,25 +129,6 @@ def test_a_target_made_in_python_cannot_be_extended():
     assert caught.value.where == "mine.toml"
 
 
-PLUGIN = """
-from pathlib import Path
-
-from rewrite import Target, hookimpl
-
-
-@hookimpl
-def rewrite_targets():
-    yield Target.load(Path(__file__).parent / "mine.toml")
-"""
-
-
-@pytest.fixture
-def plugin(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(PLUGIN)
-    return path
-
-
 def test_a_third_party_extends_a_built_in_target(plugin):
     plugin.with_suffix(".toml").write_text(
         'name = "mine"\nextends = "ort-x64"\n[spec.weight]\nrange = [-64, 64]\n'

@@ -7,26 +7,14 @@ import pytest
 from rewrite import PluginError, UsageError
 from rewrite.plugin_host import PluginHost
 
-PLUGIN = """
-from pathlib import Path
-
-from rewrite import Target, hookimpl
-
-
-@hookimpl
-def rewrite_targets():
-    yield Target.load(Path(__file__).parent / "mine.toml")
-"""
-
 
 @pytest.fixture
-def plugin(tmp_path):
-    """Return a function that writes a plugin with a target of some keys."""
+def written(plugin):
+    """Return a function that gives the plugin's target some keys."""
 
     def write(keys: str) -> str:
-        (tmp_path / "mine.toml").write_text(f'name = "mine"\nextends = "ort-x64"\n{keys}')
-        (tmp_path / "mine.py").write_text(PLUGIN)
-        return str(tmp_path / "mine.py")
+        plugin.with_suffix(".toml").write_text(f'name = "mine"\nextends = "ort-x64"\n{keys}')
+        return str(plugin)
 
     return write
 
@@ -43,9 +31,9 @@ def plugin(tmp_path):
         ('legalize = ["lay-out-linear{"]', "expected a closing '}'", None),
     ],
 )
-def test_a_name_that_is_not_there(keys, what, hint, plugin, tmp_path):
+def test_a_name_that_is_not_there(keys, what, hint, written, tmp_path):
     with pytest.raises(UsageError) as caught:
-        PluginHost(plugins=[plugin(keys)])
+        PluginHost(plugins=[written(keys)])
     error = caught.value
     assert what in error.what, error.what
     file = str(tmp_path / "mine.toml")
@@ -53,14 +41,14 @@ def test_a_name_that_is_not_there(keys, what, hint, plugin, tmp_path):
     assert hint is None or hint in error.hint
 
 
-def test_what_is_there_is_taken(plugin):
-    host = PluginHost(plugins=[plugin('legalize = ["lay-out-linear{form=matmul}"]\nrules = []')])
+def test_what_is_there_is_taken(written):
+    host = PluginHost(plugins=[written('legalize = ["lay-out-linear{form=matmul}"]\nrules = []')])
     assert host.find_target("mine").legalize == ("lay-out-linear{form=matmul}",)
 
 
-def test_the_error_of_a_file_keeps_its_place_and_hint(plugin, tmp_path):
+def test_the_error_of_a_file_keeps_its_place_and_hint(written, tmp_path):
     with pytest.raises(PluginError, match=r'opset is "20", not a whole number') as caught:
-        PluginHost(plugins=[plugin('opset = "20"')])
+        PluginHost(plugins=[written('opset = "20"')])
     assert "UsageError" not in caught.value.what
     assert caught.value.where == str(tmp_path / "mine.toml")
     assert caught.value.hint == "opset = 20"
