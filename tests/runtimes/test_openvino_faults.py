@@ -1,0 +1,94 @@
+"""What OpenVINO gets wrong or slow, and the forms that files are written in instead."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rewrite.runtimes import RuntimeFailure, get_runtime
+
+from .graphs import Graph
+from .test_openvino import check
+
+openvino = pytest.importorskip("openvino")
+pytestmark = pytest.mark.skipif(
+    "INT8" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+    reason="OpenVINO has no int8 kernels for this CPU",
+)
+
+
+@pytest.fixture
+def ov(verdicts):
+    return lambda graph, **dims: verdicts(graph, "openvino", **dims)
+
+
+def joined(reader: str, barrier: bool = False, zero_point: int = 113) -> Graph:
+    """Return a product of rows joined along axis 1, quantized with a zero point behind that."""
+    g = Graph(20)
+    first, second = g.input("first", ["N", 1, 16]), g.input("second", ["N", 4, 16])
+    y = g.op("Concat", first, g.qdq(second, scale=0.03, zero_point=zero_point), axis=1)
+    y = g.op("Max", y, g.const("lowest", np.float32(-3e38))) if barrier else y
+    y = g.op(reader, y) if reader == "Relu" else y
+    y = g.qdq(y, zero_point=zero_point)
+    y = g.op(reader, y, perm=[1, 0, 2]) if reader == "Transpose" else y
+    g.output(g.op("MatMul", y, g.weight("w", [16, 32], axis=1), name="m"))
+    return g
+
+
+@pytest.mark.parametrize("reader", ["MatMul", "Relu", "Transpose"])
+def test_quantizer_behind_a_concat_along_other_axes_than_the_last(reader, ov):
+    with pytest.raises(RuntimeFailure, match="MatMulTransformation"):
+        ov(joined(reader))
+    check(ov(joined(reader, barrier=True))["m"], "FullyConnected")
+    check(ov(joined(reader, zero_point=0))["m"], "FullyConnected")
+
+
+def product_chain(size: int | str, barrier: bool = False) -> Graph:
+    """Return two products without biases and a ReLU between them."""
+    g = Graph(20)
+    x = g.qdq(g.input("x", [size, 32]))
+    y = g.op("MatMul", x, g.weight("first", [32, 32], axis=1))
+    y = g.op("Max", y, g.const("lowest", np.float32(-3e38))) if barrier else y
+    y = g.qdq(g.op("Relu", y), scale=0.05, zero_point=0)
+    g.output(g.op("MatMul", y, g.weight("second", [32, 16], axis=1)))
+    return g
+
+
+@pytest.mark.parametrize(
+    ("size", "barrier", "right"), [(8, False, False), (8, True, True), ("N", False, True)]
+)
+def test_products_of_fixed_size_without_a_bias(size, barrier, right, tmp_path):
+    g = product_chain(size, barrier)
+    path, feeds = g.save(tmp_path / "m.onnx"), g.feeds(N=8)
+    one, other = (
+        next(iter(get_runtime(n).load(path, threads=1).run(feeds).values()))
+        for n in ("openvino", "onnxruntime")
+    )
+    assert np.allclose(one, other, atol=0.05 * np.abs(other).max()) is right
+
+
+def test_products_that_become_one_kernel(ov):
+    found = ov(product_chain(8, barrier=True))
+    for name in ("matmul_3", "matmul_9"):
+        check(found[name], "Subgraph", reason="names the type of its input only")
+
+
+POOLS = {
+    "squeezed": lambda g, x: g.op("Squeeze", g.op("GlobalAveragePool", x), g.const("axes", [2, 3])),
+    "mean": lambda g, x: g.op("ReduceMean", x, g.const("axes", [2, 3]), keepdims=0),
+}
+
+
+@pytest.mark.parametrize("form", POOLS)
+def test_quantizer_behind_a_pool(form, tmp_path):
+    g = Graph(20)
+    x = g.qdq(g.op("Relu", g.conv(g.qdq(g.input("x", ["N", 8, 6, 6])), 8, 16, "c")), zero_point=0)
+    y = g.qdq(POOLS[form](g, x), scale=0.02, zero_point=0)
+    g.output(g.op("MatMul", y, g.weight("w", [16, 8], axis=1), name="m"))
+    config = {"INFERENCE_PRECISION_HINT": "f32"}
+    path = str(g.save(tmp_path / "m.onnx"))
+    layers = openvino.Core().compile_model(path, "CPU", config).get_runtime_model()
+    kinds = [op.get_rt_info()["layerType"].value for op in layers.get_ordered_ops()]
+    behind = kinds[kinds.index("Reduce") + 1 :]
+    own = {"Reorder", "Reshape", "FakeQuantize"}
+    assert own & set(behind) == (own if form == "squeezed" else set())
