@@ -94,3 +94,10 @@ def test_names_go_by_the_outputs_of_every_draw():
     found = loss(names, given, [[2, GOOD, GOOD], [3, GOOD, WRONG]])
     assert found.output == "boxes"
     assert found.sqnr_db == pytest.approx(10 * math.log10(30 / 8))
+
+
+def test_both_parts_of_complex_numbers_count():
+    exact = torch.tensor([3.0 + 4.0j, 1.0 - 2.0j])
+    found = difference([(exact, exact + 0.5j)])
+    assert (found.max_abs, found.relative) == (0.5, 0.125)
+    assert difference([(exact, exact.clone())]).sqnr_db == float("inf")

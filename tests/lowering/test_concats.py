@@ -91,3 +91,17 @@ def test_others_are_left_alone(case, tmp_path):
     lowered = lower(program, 20, {}, {}, AVOIDS)
     assert "Max" not in lowered.ops()
     assert all(fired(program, lowered, tmp_path))
+
+
+def test_a_concat_that_is_returned_keeps_its_values(tmp_path):
+    class Returned(Joined):
+        def forward(self, x):
+            joined = torch.cat((x, self.other(x)), self.dim)
+            return joined, self.layer(joined)
+
+    torch.manual_seed(0)
+    module = Returned(nn.Linear(8, 5), 1, nn.Linear(8, 8), nn.Identity())
+    program = quantized(module, TOKENS, target="openvino")
+    lowered = lower(program, 20, {}, {}, AVOIDS)
+    assert lowered.ops()["Max"] == 1
+    assert all(fired(program, lowered, tmp_path))

@@ -55,8 +55,9 @@ def test_a_squeezed_pool_is_one_mean(function, x, opset, tmp_path):
         (lambda x: x.mean((2, 3), keepdim=True), ["GlobalAveragePool"]),
         (lambda x: x.mean((2, 3), keepdim=True) * x, ["GlobalAveragePool", "Mul"]),
         (lambda x: x[:, :1].squeeze(1), ["Slice", "Squeeze"]),
+        (lambda x: x.mean((1, 2)), ["ReduceMean"]),
     ],
-    ids=["kept", "broadcast", "another squeeze"],
+    ids=["kept", "broadcast", "another squeeze", "other dimensions"],
 )
 def test_others_stay(function, kinds, tmp_path):
     assert forms(function, IMAGE, 20, tmp_path) == kinds

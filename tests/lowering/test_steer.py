@@ -183,6 +183,28 @@ def test_products_of_fixed_size_without_a_bias_are_held(case, tmp_path):
     assert decibels(program(ROWS), torch.from_numpy(actual)) > 30
 
 
+def test_a_product_that_is_returned_is_not_held(tmp_path):
+    pytest.importorskip("openvino")
+
+    class Returned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 6, bias=False), nn.Linear(6, 4)
+
+        def forward(self, x):
+            x = self.first(x)
+            return x, self.second(x.relu())
+
+    torch.manual_seed(0)
+    program = quantized(Returned(), ROWS, target="openvino")
+    lowered = lower(program, 20, {}, {}, ("product-without-bias",))
+    assert "Max" not in lowered.ops()
+    loaded = get_runtime("openvino").load(written(lowered, tmp_path), threads=1)
+    actual = loaded.run(feeds(program, [ROWS], program.signature.input_names)).values()
+    for value, expected in zip(actual, program(ROWS), strict=True):
+        assert decibels(expected, torch.from_numpy(value)) > 30
+
+
 def decibels(expected, actual) -> float:
     return difference([(expected, actual)]).sqnr_db
 
