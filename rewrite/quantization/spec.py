@@ -131,15 +131,7 @@ class QuantSpec:
             raise unknown("quantized dtype", dtype, DTYPES, where=source)
         info = torch.iinfo(DTYPES[dtype])
         low, high = data.get("range", (info.min, info.max))
-        if not info.min <= low < high <= info.max:
-            swapped = info.min <= high < low <= info.max
-            raise UsageError(
-                f"[spec.{name}] range [{low}, {high}] does not fit {dtype}",
-                where=source,
-                hint=f"range = [{high}, {low}]"
-                if swapped
-                else f"{dtype} holds {info.min} to {info.max}, and low comes before high",
-            )
+        _check_range(f"[spec.{name}] ", dtype, (low, high), source)
         _check_fixed(name, data, (low, high), source)
         scale, power_of_two = data.get("scale"), bool(data.get("power-of-two", False))
         return cls(
@@ -182,10 +174,7 @@ class QuantSpec:
         if changes.get("dtype", self.dtype) != self.dtype:
             changes = {"qmin": info.min, "qmax": info.max, **changes}
         made = dataclasses.replace(self, **changes)
-        if not info.min <= made.qmin < made.qmax <= info.max:
-            raise UsageError(
-                f"range [{made.qmin}, {made.qmax}] does not fit {made.dtype}", where=source
-            )
+        _check_range("", made.dtype, (made.qmin, made.qmax), source)
         return made
 
     def parameters(
@@ -224,6 +213,16 @@ class QuantSpec:
         return torch.where(
             mantissa == 0, scale, torch.ldexp((mantissa > 0.5) * 0.5 + 0.5, exponent)
         )
+
+
+def _check_range(table: str, dtype: str, ends: tuple[int, int], source: str) -> None:
+    (low, high), info = ends, torch.iinfo(DTYPES[dtype])
+    if info.min <= low < high <= info.max:
+        return
+    hint = f"{dtype} holds {info.min} to {info.max}, and low comes before high"
+    if info.min <= high < low <= info.max:
+        hint = f"range = [{high}, {low}]"
+    raise UsageError(f"{table}range [{low}, {high}] does not fit {dtype}", where=source, hint=hint)
 
 
 def _check_fixed(name: str, data: Mapping[str, Any], ends: tuple[int, int], source: str) -> None:
