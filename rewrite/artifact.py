@@ -20,6 +20,7 @@ from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
 from rewrite.lowering.agreement import end_to_end, layer_by_layer, require
 from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
+from rewrite.lowering.origin import origin_of_named
 from rewrite.on_runtime import OnRuntime, int8_summary, require_int8
 from rewrite.output_agreement import Comparison
 from rewrite.program import Program
@@ -217,7 +218,8 @@ def _problem(
                 loss=loss,
             )
     except RuntimeFailure as failure:
-        error = CheckError(failure.what, hint=failure.hint or None)
+        where = origin_of_named(artifact.lowered.model, failure.what)
+        error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
     except CheckError as failure:
         error = failure
     else:

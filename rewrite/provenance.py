@@ -40,13 +40,21 @@ def is_framework(file: str) -> bool:
 
 def frames(node: fx.Node) -> list[tuple[str, int]]:
     """Return the (file, line) frames recorded for a node, outermost first."""
-    trace = node.meta.get("stack_trace") or ""
+    return _frames_in(node.meta.get("stack_trace") or "")
+
+
+def _frames_in(trace: str) -> list[tuple[str, int]]:
     return [(file, int(line)) for file, line in _FRAME.findall(trace)]
 
 
 def source_line(node: fx.Node) -> str:
     """Return the innermost line that is the user's own, as `file:line: code`; '' if unknown."""
-    found = frames(node)
+    return line_of(node.meta.get("stack_trace") or "")
+
+
+def line_of(trace: str) -> str:
+    """Return the innermost line of a stack trace that is the user's own; '' for no trace."""
+    found = _frames_in(trace)
     if not found:
         return ""
     own = [f for f in found if not is_library(f[0])]

@@ -8,6 +8,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import optimizer
 
+from rewrite.lowering.identities import drop_identities
+from rewrite.lowering.origin import set_origin_aside
 from rewrite.lowering.sizes import infer_sizes
 
 _FOLD_LIMIT = 1024
@@ -25,9 +27,9 @@ def tidy(model: ir.Model) -> None:
         output_size_limit=_FOLD_LIMIT,
     )
     infer_sizes(model)
-    _forget_origin(model)
+    set_origin_aside(model)
+    drop_identities(model)
     ir.passes.Sequential(
-        common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         common.RemoveUnusedOpsetsPass(),
@@ -36,13 +38,3 @@ def tidy(model: ir.Model) -> None:
         common.OutputFixPass(),
         common.NameFixPass(),
     )(model)
-
-
-def _forget_origin(model: ir.Model) -> None:
-    """Drop the exporter's notes: stack traces with paths of the machine, half of a small file."""
-    common.ClearMetadataAndDocStringPass()(model)
-    values = [*model.graph.inputs, *model.graph.initializers.values()]
-    for value in [*values, *(o for node in model.graph for o in node.outputs)]:
-        value.metadata_props.clear()
-    model.graph.metadata_props.clear()
-    model.metadata_props.clear()

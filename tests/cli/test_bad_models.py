@@ -190,3 +190,16 @@ def test_a_model_that_returns_what_holds_no_tensors_by_name(tmp_path):
         "  at: Net",
         "  hint: return tensors alone; for one of transformers: config.use_cache = False",
     ]
+
+
+def test_a_runtime_that_refuses_the_file_names_the_line(tmp_path):
+    path = linear_model(
+        tmp_path,
+        prepare="net.lstm = nn.LSTM(4, 6, proj_size=3)",
+        forward="return self.lstm(x)[0]",
+    )
+    called = compile_to(tmp_path, path)
+    assert called.code == 1
+    assert called.error[0].startswith("error: onnxruntime: ONNX Runtime ")
+    assert "node_lstm" in called.error[0]
+    assert called.error[1] == f"  at: {line_of(path, 'self.lstm(x)')}"

@@ -1,0 +1,43 @@
+"""Where the nodes of a file come from in the user's source: kept in memory, never written."""
+
+from __future__ import annotations
+
+import re
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from rewrite.provenance import line_of
+
+_TRACE = "pkg.torch.onnx.stack_trace"
+_NAME = re.compile(r"""(?<=['"(: ])[\w./:]+(?=[)'">])""")
+
+
+def set_origin_aside(model: ir.Model) -> None:
+    """Take the exporter's notes off a model, in place, keeping where its nodes come from.
+
+    They hold paths of the machine, and are half of a small file.
+    """
+    for node in model.graph.all_nodes():
+        node.meta[_TRACE] = node.metadata_props.get(_TRACE, "")
+    common.ClearMetadataAndDocStringPass()(model)
+    values = [*model.graph.inputs, *model.graph.initializers.values()]
+    for value in [*values, *(o for node in model.graph for o in node.outputs)]:
+        value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+
+
+def origin_of_named(model: ir.Model, message: str) -> str:
+    """Return the line behind the first node that a runtime's message names, '' for none.
+
+    Args:
+        model: as `set_origin_aside` left it.
+        message: names nodes or their results in quotes, parentheses or angle brackets.
+    """
+    traces = {}
+    for node in model.graph.all_nodes():
+        names = [node.name, *(value.name for value in node.outputs)]
+        traces.update({name: node.meta.get(_TRACE, "") for name in names if name})
+    found = (line_of(traces.get(name, "")) for name in _NAME.findall(message))
+    return next(filter(None, found), "")
