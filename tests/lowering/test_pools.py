@@ -10,24 +10,15 @@ from torch import nn
 from rewrite import capture
 from rewrite.lowering.lower import lower
 
-from .models import run, written
+from .models import Call, run, written
 
 IMAGE = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
 TABLE = {each.overload: each.translate for each in LOWERINGS}
 
 
-class Pooled(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
 def forms(function, x, opset, tmp_path) -> list[str]:
     """Lower with the fault avoided, hold the file to the program, and return its operators."""
-    program = capture(Pooled(function).eval(), (x,))
+    program = capture(Call(function).eval(), (x,))
     lowered = lower(program, opset, TABLE, {}, ("squeezed-pool",))
     (actual,) = run(written(lowered, tmp_path), program, x).values()
     torch.testing.assert_close(torch.from_numpy(actual), program(x), rtol=1e-5, atol=1e-6)
