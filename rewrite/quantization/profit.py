@@ -38,22 +38,51 @@ def unprofitable(
     if not target.costs:
         return {}
     graph = _Graph(program, target, kernels, free)
-    quantized = _cut(graph.flow)
+    quantized = _cut(graph.flow, graph.priced)
     left = [node for node in graph.priced if node not in quantized]
     return {node: graph.reason(node) for node in left}
 
 
-def _cut(flow: nx.DiGraph) -> set[object]:
-    """Return the side of int8 of a minimum cut; parts that share no edge are cut one by one."""
-    between = nx.Graph(flow)
+def _cut(flow: nx.DiGraph, priced: Collection[fx.Node]) -> set[object]:
+    """Return what a minimum cut leaves to int8, in the parts of the network that hold a price.
+
+    Parts that share no edge are cut one by one.
+    """
+    network, side = _contracted(flow)
+    between = nx.Graph(network)
     between.remove_nodes_from((_INT8, _FLOAT))
-    side: set[object] = set()
     for part in nx.connected_components(between):
-        network = flow.subgraph((*part, _INT8, _FLOAT)).copy()
+        if part.isdisjoint(priced):
+            continue
+        small = network.subgraph((*part, _INT8, _FLOAT)).copy()
         # A third of the time that networkx takes by default.
-        _, (quantized, _) = nx.minimum_cut(network, _INT8, _FLOAT, flow_func=boykov_kolmogorov)
+        _, (quantized, _) = nx.minimum_cut(small, _INT8, _FLOAT, flow_func=boykov_kolmogorov)
         side |= quantized
     return side
+
+
+def _contracted(flow: nx.DiGraph) -> tuple[nx.DiGraph, set[object]]:
+    """Take what no finite cut parts from an end into that end, so that the network falls apart.
+
+    Returns:
+        The network, and what went into the end of int8.
+    """
+    whole = nx.DiGraph((u, v) for u, v, c in flow.edges(data="capacity") if math.isinf(c))
+    whole.add_nodes_from((_INT8, _FLOAT))
+    int8, float_ = nx.descendants(whole, _INT8), nx.ancestors(whole, _FLOAT)
+    ends = {**dict.fromkeys(int8, _INT8), **dict.fromkeys(float_, _FLOAT)}
+    network = nx.DiGraph()
+    network.add_nodes_from((_INT8, _FLOAT))
+    for start, stop, capacity in flow.edges(data="capacity"):
+        _add(network, ends.get(start, start), ends.get(stop, stop), capacity)
+    return network, int8
+
+
+def _add(network: nx.DiGraph, start: object, stop: object, capacity: float) -> None:
+    if start in (stop, _FLOAT) or stop is _INT8:
+        return  # never cut
+    before = network.get_edge_data(start, stop, {"capacity": 0.0})["capacity"]
+    network.add_edge(start, stop, capacity=before + capacity)
 
 
 class _Graph:
@@ -76,7 +105,7 @@ class _Graph:
                 self._kernel(node, node in free)
             elif self._is_carrier(node):
                 for source in _sources(node):
-                    self._edge(node, self._domain(source), math.inf)
+                    _add(self.flow, node, self._domain(source), math.inf)
         for node in program.graph.nodes:
             if node.op in ("call_function", "placeholder") and not is_weight(node):
                 self._conversions(node)
@@ -92,12 +121,12 @@ class _Graph:
     def _kernel(self, node: fx.Node, free: bool) -> None:
         cost = self.costs.of(node)
         if not free or cost is None:
-            self._edge(_INT8, node, math.inf)
+            _add(self.flow, _INT8, node, math.inf)
             return
         in_float, in_int8 = cost
         self.priced.append(node)
-        self._edge(_INT8, node, in_float)
-        self._edge(node, _FLOAT, in_int8 * _BENEFIT_OF_DOUBT)
+        _add(self.flow, _INT8, node, in_float)
+        _add(self.flow, node, _FLOAT, in_int8 * _BENEFIT_OF_DOUBT)
 
     def _conversions(self, node: fx.Node) -> None:
         """A value is turned into integers once for all that read them, and back once."""
@@ -109,14 +138,14 @@ class _Graph:
         if readers:
             mark = ("quantize", node)
             for user in readers:
-                self._edge(user, mark, math.inf)
-            self._edge(mark, domain, self.costs.quantize * count / _MILLION)
+                _add(self.flow, user, mark, math.inf)
+            _add(self.flow, mark, domain, self.costs.quantize * count / _MILLION)
         if domain is not _FLOAT:
             mark = ("dequantize", node)
-            self._edge(domain, mark, self.costs.dequantize * count / _MILLION)
+            _add(self.flow, domain, mark, self.costs.dequantize * count / _MILLION)
             for user in users:
                 reads = user in self.kernels or self._is_carrier(user)
-                self._edge(mark, user if reads else _FLOAT, math.inf)
+                _add(self.flow, mark, user if reads else _FLOAT, math.inf)
 
     def _domain(self, node: fx.Node) -> object:
         """Return what decides whether a value is stored as integers: a call, or never."""
@@ -133,16 +162,6 @@ class _Graph:
 
     def _rule(self, node: fx.Node) -> OpRule:
         return self.target.ops[kind(node)]
-
-    def _edge(self, source: object, sink: object, cost: float) -> None:
-        if source is sink:
-            return
-        if self.flow.has_edge(source, sink):
-            self.flow[source][sink]["capacity"] += cost
-        elif math.isinf(cost):
-            self.flow.add_edge(source, sink, capacity=math.inf)
-        else:
-            self.flow.add_edge(source, sink, capacity=cost)
 
 
 def _sources(node: fx.Node) -> list[fx.Node]:
