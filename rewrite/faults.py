@@ -86,6 +86,13 @@ class Fault:
         for part in (self.spec, self.use):
             name = "spec" if part is self.spec else "use"
             QuantSpec.from_data(name, {"dtype": dtype, **part}, "")
+        if self.use and not self.role:
+            raise UsageError("it changes the specs of no role", hint=f"role: {', '.join(ROLES)}")
+        if self.use and self.opset is not None:
+            raise UsageError(
+                "it changes an opset and a type: each alone is a way around",
+                hint="leave out opset, or use",
+            )
 
     def concerns(self, target: Target, version: str) -> bool:
         """Tell whether a target runs into it, where a version of the runtime is installed.

@@ -34,7 +34,7 @@ def steer_specs(target: Target, faults: Sequence[Fault], talk: Talk) -> Target:
     """Give the specs of a target what works on the installed runtimes, a line for each change."""
     specs = dict(target.specs)
     for fault in faults:
-        if not fault.use or fault.opset:
+        if not fault.use:
             continue
         now = dataclasses.replace(target, specs=specs)
         for name in fault.specs_of(now):

@@ -18,9 +18,19 @@ from rewrite.plugin_host import PluginHost
         ({"opset": (20,)}, "opset (20,) is no range", "from and to: (21, 25)"),
         ({"versions": "~1"}, "'~1' is no condition on versions", "such as >=1.31,<1.40"),
         ({"spec": {"dtyp": "int8"}}, "unknown key of [spec.spec] 'dtyp'", "mean 'dtype'?"),
-        ({"use": {"rnge": [0, 1]}}, "unknown key of [spec.use] 'rnge'", "mean 'range'?"),
         (
-            {"spec": {"dtype": "int8"}, "use": {"range": [0, 255]}},
+            {"role": "weight", "use": {"rnge": [0, 1]}},
+            "unknown key of [spec.use] 'rnge'",
+            "mean 'range'?",
+        ),
+        ({"use": {"symmetric": True}}, "it changes the specs of no role", "role: activation,"),
+        (
+            {"role": "weight", "use": {"symmetric": True}, "opset": (21, 25)},
+            "it changes an opset and a type",
+            "leave out opset, or use",
+        ),
+        (
+            {"role": "weight", "spec": {"dtype": "int8"}, "use": {"range": [0, 255]}},
             "[spec.use] range [0, 255] does not fit int8",
             "int8 holds -128 to 127",
         ),
