@@ -16,6 +16,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     """Yield the built-in passes."""
     from rewrite_plugins.calibrate import Calibrate
     from rewrite_plugins.complete_node_units import CompleteNodeUnits
+    from rewrite_plugins.convolve_batch_norm import ConvolveBatchNorm
     from rewrite_plugins.correct_bias import CorrectBias
     from rewrite_plugins.expand_attention import ExpandAttention
     from rewrite_plugins.flatten_tokens import FlattenTokens
@@ -35,6 +36,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         RemoveDeadCode,
         ExpandAttention,
         LimitMasks,
+        ConvolveBatchNorm,
         SplitComposites,
         QuantizeWeights,
         InsertQuantizers,

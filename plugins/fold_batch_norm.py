@@ -65,13 +65,13 @@ class FoldIntoProducer(Rule):
         if len(layer.users) > 1:
             others = [u for u in layer.users if u is not match.root]
             return Reject(f"the layer's output is also read by '{others[0].name}'", match.root)
-        return _not_constant(match["norm"]) or _not_a_layer(layer)
+        return not_constant(match["norm"]) or _not_a_layer(layer)
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
         """Emit the layer with new weights."""
         layer, norm = match["layer"], match["norm"]
         bound = arguments(layer)
-        scale, shift = _affine(norm, emit)
+        scale, shift = affine_of(norm, emit)
         weight: fx.Node = bound["weight"]
         # A transposed convolution with the same weight has its output channels elsewhere.
         layout = (is_call(layer, *_CONV_TRANSPOSE), bound.get("groups", 1))
@@ -83,7 +83,7 @@ class FoldIntoProducer(Rule):
         )
         bias: fx.Node | None = bound["bias"]
         old = emit.tensor(bias) if bias is not None else torch.zeros_like(scale)
-        source = str(bias.target) if bias is not None else _beside(weight, "bias")
+        source = str(bias.target) if bias is not None else beside(weight, "bias")
         new_bias = emit.weight(
             lambda: old * scale + shift,
             source=source,
@@ -109,12 +109,12 @@ class FoldIntoConsumer(Rule):
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless every reader is a layer that absorbs the affine map exactly."""
         norm: fx.Node = match["norm"]
-        reason = _not_constant(norm)
+        reason = not_constant(norm)
         if reason:
             return reason
         if not norm.users:
             return "nothing reads it"
-        shifted = bool((_affine(norm, Emitter(program))[1] != 0).any())
+        shifted = bool((affine_of(norm, Emitter(program))[1] != 0).any())
         for user in norm.users:
             obstacle = _cannot_absorb(norm, user, shifted)
             if obstacle:
@@ -125,7 +125,7 @@ class FoldIntoConsumer(Rule):
         """Give each reader new weights and let it read what the norm read."""
         norm: fx.Node = match["norm"]
         source: fx.Node = argument(norm, "input")
-        scale, shift = _affine(norm, emit)
+        scale, shift = affine_of(norm, emit)
         for layer in list(norm.users):
             _absorb(layer, norm, source, scale, shift, emit)
         return source
@@ -149,7 +149,7 @@ def _absorb(
     old = emit.tensor(bias) if bias is not None else torch.zeros_like(constant)
     new_bias = emit.weight(
         old + constant,
-        source=str(bias.target) if bias is not None else _beside(weight, "bias"),
+        source=str(bias.target) if bias is not None else beside(weight, "bias"),
         recipe=(*recipe, getattr(bias, "target", None), weight.target),
         dtype=_dtype(bias or weight, emit),
     )
@@ -172,7 +172,7 @@ def _scale_outputs(weight: Tensor, scale: Tensor, layer: fx.Node) -> Tensor:
     return (grouped * along).reshape(weight.shape)
 
 
-def _affine(norm: fx.Node, emit: Emitter) -> tuple[Tensor, Tensor]:
+def affine_of(norm: fx.Node, emit: Emitter) -> tuple[Tensor, Tensor]:
     """Return (s, t) with norm(x) = s·x + t, float64, one per channel."""
     bound = arguments(norm)
     mean, variance = emit.tensor(bound["running_mean"]), emit.tensor(bound["running_var"])
@@ -190,9 +190,10 @@ def _statistics(norm: fx.Node) -> tuple[Any, ...]:
     return (*(getattr(bound[name], "target", None) for name in _NORM), bound["eps"])
 
 
-def _not_constant(norm: fx.Node) -> str | None:
+def not_constant(norm: fx.Node) -> str | None:
+    """Say why what a norm multiplies with and adds is not known, None where it is."""
     bound = arguments(norm)
-    if bound["training"]:
+    if bound["training"] or bound["running_mean"] is None or bound["running_var"] is None:
         return _OF_THE_BATCH
     for name in _NORM:
         value = bound[name]
@@ -231,6 +232,7 @@ def _dtype(source: fx.Node, emit: Emitter) -> torch.dtype:
     return emit.program.weight(str(source.target)).dtype
 
 
-def _beside(weight: fx.Node, leaf: str) -> str:
+def beside(weight: fx.Node, leaf: str) -> str:
+    """Return the name of another weight of the layer that a weight belongs to."""
     folder = str(weight.target).rpartition(".")[0]
     return f"{folder}.{leaf}" if folder else leaf

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from rewrite_plugins.convolve_batch_norm import (
+    CONVOLUTIONS,
+    BatchNormIsConvolution,
+    convolve_channels,
+)
 from torch import fx
 
 from rewrite import Emitter, Match, Op, Program, Reject, Rule, RulePass, Var, arguments
 
 aten = torch.ops.aten
-_CONVOLUTIONS = {3: aten.conv1d.default, 4: aten.conv2d.default, 5: aten.conv3d.default}
-"""By the rank of what they read."""
 
 
 @dataclass(frozen=True)
@@ -53,38 +55,6 @@ class SiluIsProduct(Rule):
         return emit.call(aten.mul.Tensor, like=match.root, self=match["x"], other=gate)
 
 
-class BatchNormIsConvolution(Rule):
-    """norm(x) = s·x + (β − s·μ), s = γ/√(σ² + ε): a convolution of one channel with one weight."""
-
-    pattern = Op(aten.batch_norm.default, "norm", input=Var("x"))
-    report_misses = False
-
-    def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline a norm in training, of computed statistics, and of rows without space."""
-        bound = arguments(match.root)
-        if bound["training"]:
-            return "it normalizes by the batch"
-        if match["x"].meta["val"].dim() not in _CONVOLUTIONS:
-            return "it has no space: a linear layer in front of it takes it up"
-        parts = [bound[n] for n in ("weight", "bias", "running_mean", "running_var")]
-        if any(p is not None and p.op != "get_attr" for p in parts) or None in parts[2:]:
-            return "its statistics are computed"
-        return None
-
-    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
-        """Emit a convolution of one group for each channel."""
-        bound = arguments(match.root)
-        mean, variance = (emit.tensor(bound[n]) for n in ("running_mean", "running_var"))
-        scale = (variance + bound["eps"]).rsqrt()
-        if bound["weight"] is not None:
-            scale = scale * emit.tensor(bound["weight"])
-        shift = -scale * mean
-        if bound["bias"] is not None:
-            shift = shift + emit.tensor(bound["bias"])
-        source = str(bound["running_var"].target)
-        return _each_channel(match.root, match["x"], scale, shift, source, emit)
-
-
 class GroupNormIsLayerNorm(Rule):
     """group_norm(x) = γ·reshape(layer_norm(reshape(x, [N, groups, …]))) + β."""
 
@@ -94,7 +64,7 @@ class GroupNormIsLayerNorm(Rule):
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline dynamic sizes of channels or space, and computed factors."""
         bound, val = arguments(match.root), match["x"].meta["val"]
-        if val.dim() not in _CONVOLUTIONS:
+        if val.dim() not in CONVOLUTIONS:
             return "it has no space"
         if not all(isinstance(size, int) for size in val.shape[1:]):
             return "its channels or its space have dynamic sizes"
@@ -124,8 +94,7 @@ class GroupNormIsLayerNorm(Rule):
         whole = emit.call(aten.reshape.default, like=root, self=normed, shape=[-1, *sizes])
         whole.meta["val"] = root.meta["val"]
         scale, shift = (emit.tensor(bound[n]) for n in ("weight", "bias"))
-        source = str(bound["weight"].target)
-        return _each_channel(root, whole, scale, shift, source, emit)
+        return convolve_channels(root, whole, scale, shift, bound["weight"], emit)
 
 
 class NumberIsTensor(Rule):
@@ -232,28 +201,6 @@ class RollIsJoin(Rule):
             )
             value = emit.call(aten.cat.default, like=match.root, tensors=[last, first], dim=dim)
         return value
-
-
-def _each_channel(
-    root: fx.Node,
-    x: fx.Node,
-    scale: torch.Tensor,
-    shift: torch.Tensor,
-    source: str,
-    emit: Emitter,
-) -> fx.Node:
-    """Emit s·x + t of each channel, as a convolution of as many groups as channels."""
-    rank, dtype = x.meta["val"].dim(), x.meta["val"].dtype
-    recipe: tuple[Any, ...] = ("each-channel", root.name)
-    weight = scale.reshape(-1, *[1] * (rank - 1))
-    return emit.call(
-        _CONVOLUTIONS[rank],
-        like=root,
-        input=x,
-        weight=emit.weight(weight, source=source, recipe=(*recipe, "scale"), dtype=dtype),
-        bias=emit.weight(shift, source=source, recipe=(*recipe, "shift"), dtype=dtype),
-        groups=scale.numel(),
-    )
 
 
 def _number(value: float, dtype: torch.dtype, emit: Emitter) -> fx.Node:

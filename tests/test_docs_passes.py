@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import rewrite_plugins
+from rewrite_plugins import convolve_batch_norm, fold_batch_norm
 
 from rewrite import Pass, pytest_plugin
 from rewrite.cli import main
@@ -40,6 +41,8 @@ SECTIONS = (
     "Sources",
 )
 ELSEWHERE = {
+    "convolve-batch-norm": (fold_batch_norm,),
+    "split-composites": (fold_batch_norm, convolve_batch_norm),
     "halve-floats": (compute, ranges, weights),
     "insert-quantizers": (obstacles, placement, profit),
     "calibrate": (batches, biases, cache, freeze, observe, padding),

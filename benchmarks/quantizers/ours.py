@@ -16,14 +16,16 @@ def quantize(module, target, folder):
 
 def request_for(module, target, path, host):
     """Return what the command line would ask for."""
+    from rewrite.job import choose_passes
     from rewrite.pass_spec import PassSpec
     from rewrite.request import Request
 
-    passes = [
-        PassSpec(name, {"method": "mse"} if name == "calibrate" else {})
-        for name in host.find_preset("int8").passes
-    ]
     model = str(MODELS / f"{module.__name__}.py")
+    chosen = choose_passes(host, Request(model, preset="int8", target=target))
+    passes = [
+        PassSpec(each.name, {"method": "mse"} if each.name == "calibrate" else {})
+        for each in chosen
+    ]
     return Request(model, tuple(passes), target=target, output=path, threads=THREADS)
 
 

@@ -82,13 +82,13 @@ DECLINES = {
     "by the batch": (
         Call(lambda m, x: F.batch_norm(x, None, None, training=True)),
         IMAGE,
-        "it normalizes by the batch",
+        "it normalises with the statistics of the batch",
     ),
     "computed": (
         Call(lambda m, x: F.batch_norm(x, m.mean * 2 + x.mean((0, 2, 3)), m.var), mean=ROWS[0],
              var=ROWS[0].abs() + 1),
         IMAGE,
-        "its statistics are computed",
+        "its running_mean is computed at run time",
     ),
     "tensors": (Call(lambda m, x: x + x.relu()), ROWS, "both sides are tensors"),
     "integers": (Call(lambda m, x: x.argmax(1) + 1), ROWS, "it computes with integers"),

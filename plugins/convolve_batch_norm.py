@@ -1,0 +1,151 @@
+"""Pass `convolve-batch-norm`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rewrite_plugins.fold_batch_norm import affine_of, beside, not_constant
+from torch import fx
+
+from rewrite import (
+    Context,
+    Emitter,
+    Match,
+    Op,
+    Outcome,
+    Pass,
+    Program,
+    Reject,
+    Rule,
+    Target,
+    UsageError,
+    Var,
+    apply_rules,
+    argument,
+    is_call,
+)
+from rewrite.quantization.kinds import is_weight, kind
+from rewrite.quantization.placement import find_kernels
+
+aten = torch.ops.aten
+CONVOLUTIONS = {3: aten.conv1d.default, 4: aten.conv2d.default, 5: aten.conv3d.default}
+"""By the rank of what they read."""
+
+
+@dataclass(frozen=True)
+class ConvolveBatchNorm(Pass):
+    """Write a batch normalisation between integers as a convolution, which has an int8 kernel.
+
+    It has none itself: what it reads becomes float for it, and what it gives integers again.
+    """
+
+    name = "convolve-batch-norm"
+    equivalence = "exact"
+    after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
+    before = ("split-composites", "insert-quantizers")
+
+    def run(self, program: Program, context: Context) -> Outcome:
+        """Rewrite the norms whose input and result are integers by the target's rules."""
+        if context.target is None:
+            raise UsageError("convolve-batch-norm needs a target", hint="--target portable")
+        why_not = _why_float(program, context.target)
+        if not why_not:
+            return Outcome(notes=[f"the program has no {NormOfIntegers.pattern.describe()}"])
+        return apply_rules(program, [NormOfIntegers(why_not)])
+
+
+class BatchNormIsConvolution(Rule):
+    """norm(x) = s·x + (β − s·μ), s = γ/√(σ² + ε): a convolution of one channel with one weight."""
+
+    pattern = Op(aten.batch_norm.default, "norm", input=Var("x"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline a norm in training, of computed statistics, and of rows without space."""
+        if match["x"].meta["val"].dim() not in CONVOLUTIONS:
+            return "it has no space: a linear layer in front of it takes it up"
+        return not_constant(match.root)
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit a convolution of one group for each channel."""
+        scale, shift = affine_of(match.root, emit)
+        owner = argument(match.root, "running_var")
+        return convolve_channels(match.root, match["x"], scale, shift, owner, emit)
+
+
+class NormOfIntegers(BatchNormIsConvolution):
+    """norm(x) = s·x + (β − s·μ), s = γ/√(σ² + ε): a convolution of one channel with one weight."""
+
+    def __init__(self, why_float: Mapping[fx.Node, str]) -> None:
+        self.why_float = why_float
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline where the input or the result is float anyway."""
+        return super().check(match, program) or self.why_float[match.root] or None
+
+
+def convolve_channels(
+    root: fx.Node,
+    x: fx.Node,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    owner: fx.Node,
+    emit: Emitter,
+) -> fx.Node:
+    """Emit s·x + t of each channel, as a convolution of as many groups as channels.
+
+    Its weights are named as those of the layer that `owner` is a weight of.
+    """
+    rank, dtype = x.meta["val"].dim(), x.meta["val"].dtype
+    recipe: tuple[Any, ...] = ("each-channel", root.name)
+    weight = scale.reshape(-1, *[1] * (rank - 1))
+    return emit.call(
+        CONVOLUTIONS[rank],
+        like=root,
+        input=x,
+        weight=emit.weight(
+            weight, source=beside(owner, "weight"), recipe=(*recipe, "scale"), dtype=dtype
+        ),
+        bias=emit.weight(
+            shift, source=beside(owner, "bias"), recipe=(*recipe, "shift"), dtype=dtype
+        ),
+        groups=scale.numel(),
+    )
+
+
+def _why_float(program: Program, target: Target) -> dict[fx.Node, str]:
+    """Return for each norm why it is not between integers, '' where it is."""
+    nodes, kernels = list(program.graph.nodes), set(find_kernels(program, target))
+    integers: dict[fx.Node, bool] = {}
+    for node in nodes:
+        integers[node] = _gives_integers(node, target, kernels, integers)
+    leads: dict[fx.Node, bool] = {}
+    for node in reversed(nodes):
+        readers = (u in kernels or (leads[u] and _hands_on(u, target)) for u in node.users)
+        leads[node] = any(readers)
+    reasons = {}
+    for node in (n for n in nodes if is_call(n, aten.batch_norm.default)):
+        reasons[node] = "" if integers[node] else "what it reads is float"
+        if not leads[node]:
+            reasons[node] = "no int8 kernel reads what it gives"
+    return reasons
+
+
+def _gives_integers(
+    node: fx.Node, target: Target, kernels: Collection[fx.Node], integers: Mapping[fx.Node, bool]
+) -> bool:
+    if node in kernels:
+        return target.ops[kind(node)].output is not None
+    sources = [s for s in node.all_input_nodes if not is_weight(s)]
+    return _hands_on(node, target) and bool(sources) and all(integers[s] for s in sources)
+
+
+def _hands_on(node: fx.Node, target: Target) -> bool:
+    """Tell whether a call of integers gives integers: a join, a layout, a norm as a convolution."""
+    if is_call(node, aten.batch_norm.default):
+        return True
+    rule = target.ops.get(kind(node))
+    return kind(node) in target.absorbs or (rule is not None and rule.mode in ("join", "share"))
