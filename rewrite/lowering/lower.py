@@ -19,6 +19,7 @@ from rewrite.lowering.convert_down import FIRST_WRITTEN, convert_down
 from rewrite.lowering.export import export_onnx
 from rewrite.lowering.four_bits import pack_four_bits
 from rewrite.lowering.fuse import fuse
+from rewrite.lowering.markers import require_opset
 from rewrite.lowering.sixteen_bits import use_contributed_operators
 from rewrite.lowering.spell import spell
 from rewrite.lowering.steer import steer
@@ -105,6 +106,7 @@ def lower(
     Raises:
         CheckError: when an operator cannot be translated, or not to this opset.
     """
+    require_opset(program, opset)
     model = export_onnx(program, max(opset, FIRST_WRITTEN), dict(translations))
     tidy(model)
     fuse(model)

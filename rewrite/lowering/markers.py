@@ -8,8 +8,13 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from onnxscript import opset18, opset19, opset20, opset21
+from torch import fx
 
+from rewrite.errors import CheckError
+from rewrite.program import Program
+from rewrite.provenance import source_line
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, OBSERVE, QUANTIZE
+from rewrite.schema import argument, is_call
 
 _OPSETS = {18: opset18, 19: opset19, 20: opset20, 21: opset21}
 _FIRST_BLOCKED = 21
@@ -26,14 +31,9 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
     """Return the translation table of the marker operators for one opset."""
     op: Any = _OPSETS[max(18, min(opset, 21))]
 
-    def require_type(scale: Any) -> None:
-        if scale.dtype == ir.DataType.FLOAT16 and opset < _FIRST_HALF:
-            raise NotImplementedError(f"float16 scales need opset {_FIRST_HALF}")
-
     def quantize(
         x: Any, scale: Any, zero_point: Any, qmin: int, qmax: int, axis: int | None = None
     ) -> Any:
-        require_type(scale)
         attributes = {} if axis is None else {"axis": axis}
         result = op.QuantizeLinear(x, scale, zero_point, **attributes)
         if (qmin, qmax) == _FULL.get(zero_point.dtype):
@@ -43,7 +43,6 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
         return op.Clip(result, low, high)
 
     def dequantize(x: Any, scale: Any, zero_point: Any, axis: int | None = None) -> Any:
-        require_type(scale)
         attributes = {} if axis is None else {"axis": axis}
         if x.dtype == ir.DataType.INT32:
             return op.DequantizeLinear(x, scale, **attributes)
@@ -52,8 +51,6 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
     def dequantize_blocks(
         x: Any, scale: Any, zero_point: Any, axis: int, block: int, bits: int
     ) -> Any:
-        if opset < _FIRST_BLOCKED:
-            raise NotImplementedError(f"scales per block need opset {_FIRST_BLOCKED}")
         return op.DequantizeLinear(x, scale, zero_point, axis=axis, block_size=block)
 
     def observe(x: Any, spec: str, group: str) -> Any:
@@ -65,6 +62,35 @@ def marker_translations(opset: int) -> dict[Any, Callable[..., Any]]:
         DEQUANTIZE_BLOCKS: dequantize_blocks,
         OBSERVE: observe,
     }
+
+
+def require_opset(program: Program, opset: int) -> None:
+    """Hold an opset to what the quantizers of a program need.
+
+    Raises:
+        CheckError: for scales per block, or of float16, before ONNX has them.
+    """
+    for node in program.graph.nodes:
+        needed, what = _need(node)
+        if opset < needed:
+            raise CheckError(
+                f"{what} need opset {needed}, and {opset} was to be written",
+                where=source_line(node) or None,
+                hint="choose a target that writes it, see: rewrite targets; "
+                f"or --opset {needed}, where the target takes it",
+            )
+
+
+def _need(node: fx.Node) -> tuple[int, str]:
+    if is_call(node, DEQUANTIZE_BLOCKS):
+        return _FIRST_BLOCKED, "scales per block"
+    if is_call(node, QUANTIZE, DEQUANTIZE) and _is_half(argument(node, "scale")):
+        return _FIRST_HALF, "float16 scales"
+    return 0, ""
+
+
+def _is_half(scale: fx.Node) -> bool:
+    return bool(scale.meta["val"].dtype == torch.float16)
 
 
 def _scalar(value: int, dtype: ir.DataType) -> ir.TensorProtocol:

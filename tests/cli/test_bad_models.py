@@ -192,6 +192,22 @@ def test_a_model_that_returns_what_holds_no_tensors_by_name(tmp_path):
     ]
 
 
+def test_quantizers_that_the_opset_does_not_have(tmp_path):
+    path = linear_model(
+        tmp_path,
+        prepare="net.wide, net.fc = nn.Linear(4, 64), nn.Linear(64, 64)",
+        forward="return self.fc(self.wide(x))",
+    )
+    called = compile_to(tmp_path, path, "--preset", "int4-weights")
+    assert called.code == 1
+    assert called.error == [
+        "error: scales per block need opset 21, and 20 was to be written",
+        f"  at: {line_of(path, 'self.fc(self.wide')}",
+        "  hint: choose a target that writes it, see: rewrite targets; or --opset 21, where the "
+        "target takes it",
+    ]
+
+
 def test_a_runtime_that_refuses_the_file_names_the_line(tmp_path):
     path = linear_model(
         tmp_path,
