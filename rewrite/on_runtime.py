@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,11 +46,19 @@ def require_int8(verdicts: Sequence[KernelVerdict], percent: float) -> None:
         return
     first = summary["fallbacks"][0] if summary["fallbacks"] else None
     raise CheckError(
-        f"{fired} of {eligible} eligible nodes run in int8 ({share:.0f} %, "
-        f"required: {percent:g} %)",
+        f"{run_text(summary)} ({share:.0f} %, required: {percent:g} %)",
         where=f"{first['node']}: {first['reason']}" if first else None,
         hint="see the fallbacks in --json for every reason",
     )
+
+
+def run_text(summary: Mapping[str, Any]) -> str:
+    """Say how many nodes run as the file asks, of what `int8_summary` returns."""
+    fired, eligible, weight_only = (summary[n] for n in ("fired", "eligible", "weight_only"))
+    how = "in int8"
+    if weight_only:
+        how = "on integer weights" if weight_only == eligible else "in int8 or on integer weights"
+    return f"{fired} of {eligible} eligible nodes run {how}"
 
 
 def int8_summary(verdicts: Sequence[KernelVerdict]) -> dict[str, Any]:
@@ -59,6 +67,7 @@ def int8_summary(verdicts: Sequence[KernelVerdict]) -> dict[str, Any]:
     return {
         "fired": sum(v.fired for v in eligible),
         "eligible": len(eligible),
+        "weight_only": sum(v.weight_only for v in eligible),
         "compute_nodes": len(verdicts),
         "fallbacks": [{"node": v.node, "reason": v.reason} for v in eligible if not v.fired],
         "float": [{"node": v.node, "reason": v.reason} for v in verdicts if not v.eligible],

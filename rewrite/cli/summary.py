@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rewrite.cli.output import db_text, show_table, size_text
+from rewrite.on_runtime import run_text
 
 if TYPE_CHECKING:
     from rewrite.artifact import Artifact
@@ -82,7 +83,7 @@ def runtime_rows(
     if not int8["eligible"]:
         return
     fallbacks = int8["fallbacks"]
-    told = f"{int8['fired']} of {int8['eligible']} eligible nodes run in int8"
+    told = run_text(int8)
     yield "", told if reasons or not fallbacks else f"{told}; why not all: see --json"
     shown = fallbacks[:_SHOWN_FALLBACKS] if reasons else []
     for entry in shown:

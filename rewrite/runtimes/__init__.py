@@ -46,11 +46,13 @@ class KernelVerdict:
     eligible: bool
     """The file asks for int8: every data input comes from 8-bit DequantizeLinear."""
     fired: bool
-    """The runtime computes it in int8."""
+    """The runtime computes it in int8, or reads the weight as it is stored."""
     kernel: str
     """The runtime's own name of the kernel; empty if the node is gone."""
     reason: str
     """Why it did not fire, and what to change; empty if it did."""
+    weight_only: bool = False
+    """Its weight alone is of integers: what fired multiplies floats with them."""
 
 
 class RuntimeFailure(Exception):

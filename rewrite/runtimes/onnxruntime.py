@@ -193,7 +193,7 @@ def _verdict(node: ir.Node, kernel: ir.Node | None) -> KernelVerdict:
     if qdq_graph.is_weight_only(node):
         fired = name == _WEIGHT_ONLY
         reason = "" if fired else why_not_weight_only(node)
-        return KernelVerdict(qdq_graph.label(node), node.op_type, True, fired, name, reason)
+        return KernelVerdict(qdq_graph.label(node), node.op_type, True, fired, name, reason, True)
     reason = qdq_graph.not_eligible(node)
     eligible = not reason
     fired = name in INT8_KERNELS

@@ -155,6 +155,19 @@ def test_summary_tells_of_nodes_with_too_many_bits(tiny, tmp_path):
     assert "1 of 1 eligible nodes run in int8" in told
 
 
+def test_summary_tells_integer_weights_from_int8(tmp_path):
+    path = linear_model(
+        tmp_path,
+        prepare="net.wide, net.fc = nn.Linear(4, 64), nn.Linear(64, 64)",
+        forward="return self.fc(self.wide(x))",
+    )
+    options = ("--target", "ort-weight-only", "-q", "-o", tmp_path / "w.onnx")
+    called = call(path, "--preset", "int4-weights", *options)
+    assert called.code == 0, called.err
+    told = [line.strip() for line in called.out.splitlines() if "eligible" in line]
+    assert told == ["1 of 1 eligible nodes run on integer weights"]
+
+
 def test_the_ledger_is_in_the_file(int8):
     entries = {e.key: e.value for e in onnx.load(int8.file).metadata_props}
     assert '"calibrate"' in entries["rewrite.ledger"]
@@ -184,7 +197,7 @@ def test_a_recipe_spells_every_option_out(int8):
 def test_options_on_the_command_line_win_over_the_recipe(int8, tiny):
     called = call(tiny, "--recipe", int8.recipe, "--target", "ort-x64", "--dry-run", "--json", "-q")
     assert called.json["target"] == "ort-x64"
-    assert len(called.json["passes"]) == 6
+    assert len(called.json["passes"]) == 7
 
 
 def test_a_recipe_stands_alone(int8, tiny):
