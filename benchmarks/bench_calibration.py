@@ -110,27 +110,28 @@ def calibrate(method, samples, batch):
     except UsageError as stopped:
         assert stopped.what == "observed", stopped
     seconds = time.perf_counter() - started
-    state = sum(
-        value.nbytes if hasattr(value, "nbytes") else 8
-        for estimator in estimators
-        for value in estimator.state().values()
-    )
     return {
         "seconds": seconds,
         "tensors": len(found),
-        "state_kb": state / 1000,
+        "state_kb": kilobytes(*estimators),
         "capture_mb": capture_mb,
     }
 
 
+def kilobytes(estimators):
+    """Return how much estimators have learnt."""
+    values = [value for state in estimators.states().values() for value in state.values()]
+    return sum(value.nbytes if hasattr(value, "nbytes") else 8 for value in values) / 1000
+
+
 def kept(observe):
-    """Return a list that the estimators of the next observation will be in."""
+    """Return a list that will hold the estimators of the next observation."""
     made = []
     plain = observe._Observation.__init__
 
     def init(self, *args):
         plain(self, *args)
-        made.extend(self.estimators.values())
+        made.append(self.estimators)
 
     observe._Observation.__init__ = init
     return made
