@@ -16,7 +16,7 @@ from rewrite.pass_spec import parse_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
 
-FLOAT = "fold-batch-norm,remove-dead-code,expand-attention"
+FLOAT = "fold-batch-norm,remove-dead-code,expand-attention,convolve-batch-norm"
 BLOCKS = "quantize-weights{bits=4,block=32,search=no}"
 PRECISIONS = {
     "float": FLOAT,
