@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +26,15 @@ from rewrite import (
     Var,
     apply_rules,
     argument,
+    arguments,
     is_call,
 )
 from rewrite.quantization.kinds import is_weight, kind
-from rewrite.quantization.placement import find_kernels
+from rewrite.quantization.placement import find_kernels, plan_quantizers
 
 aten = torch.ops.aten
+_LEAST_SQNR = 30.0
+"""In dB, of a norm's result. Where all channels are alike, 8 bits in front of it leave 43."""
 CONVOLUTIONS = {3: aten.conv1d.default, 4: aten.conv2d.default, 5: aten.conv3d.default}
 """By the rank of what they read."""
 
@@ -83,7 +87,7 @@ class NormOfIntegers(BatchNormIsConvolution):
         self.why_float = why_float
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline where the input or the result is float anyway."""
+        """Decline where the input or the result is float anyway, or better float."""
         return super().check(match, program) or self.why_float[match.root] or None
 
 
@@ -126,12 +130,37 @@ def _why_float(program: Program, target: Target) -> dict[fx.Node, str]:
     for node in reversed(nodes):
         readers = (u in kernels or (leads[u] and _hands_on(u, target)) for u in node.users)
         leads[node] = any(readers)
+    stored = plan_quantizers(program, target).stored
     reasons = {}
     for node in (n for n in nodes if is_call(n, aten.batch_norm.default)):
-        reasons[node] = "" if integers[node] else "what it reads is float"
         if not leads[node]:
             reasons[node] = "no int8 kernel reads what it gives"
+        elif not integers[node]:
+            reasons[node] = "what it reads is float"
+        else:
+            anyway = argument(node, "input") in stored
+            reasons[node] = "" if anyway else _too_uneven(node, program)
     return reasons
+
+
+def _too_uneven(norm: fx.Node, program: Program) -> str:
+    """Say that integers in front of a norm would lose its small channels, '' if they would not.
+
+    With Δ the step of 8 bits over the widest channel, μ ± 3σ, what the norm gives has the energy
+    Σ s²σ², and the rounding in front of it Σ s²·Δ²/12.
+    """
+    if not_constant(norm):
+        return ""
+    emit, bound = Emitter(program), arguments(norm)
+    mean, variance = (emit.tensor(bound[n]).double() for n in ("running_mean", "running_var"))
+    scale, _ = affine_of(norm, emit)
+    reach = 3 * variance.sqrt()
+    step = ((mean + reach).max() - (mean - reach).min()) / 255
+    energy, noise = (scale**2 * variance).sum(), (scale**2 * step**2 / 12).sum()
+    found = 10 * math.log10(float(energy / noise)) if noise > 0 and energy > 0 else math.inf
+    if found >= _LEAST_SQNR:
+        return ""
+    return f"its channels are so uneven that integers in front of it would leave {found:.0f} dB"
 
 
 def _gives_integers(

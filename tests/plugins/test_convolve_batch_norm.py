@@ -139,6 +139,33 @@ def test_a_layer_that_gives_floats_is_none_between_integers():
     check_declines(CONVOLVE, ahead(), (IMAGE,), reason="what it reads is float", target=other)
 
 
+def uneven(model: nn.Module) -> nn.Module:
+    """Let one channel of a norm be a thousandth of the others."""
+    model.norm.running_mean.zero_()
+    model.norm.running_var.fill_(1.0)
+    model.norm.running_var[0] = 1e-6
+    return model
+
+
+def test_small_channels_are_not_drowned():
+    """A concatenation is stored as integers for the norm's sake alone."""
+    model = net(
+        lambda m, x: m.last(m.norm(torch.cat([m.first(x).relu(), m.other(x).relu()], 1)).relu()),
+        first=layer(),
+        other=layer(),
+        norm=norm(width=12),
+        last=nn.Conv2d(12, 3, 1),
+    )
+    check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=1)
+    reason = "its channels are so uneven that integers in front of it would leave"
+    check_declines(CONVOLVE, uneven(model), (IMAGE,), reason=reason, target=target())
+
+
+def test_what_is_stored_as_integers_anyway_may_be_uneven():
+    model = uneven(ahead())
+    check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=1)
+
+
 def test_a_program_without_norms_is_told():
     found = outcome(captured(layer(), IMAGE), CONVOLVE, context())
     assert found.notes == ["the program has no batch_norm"]
