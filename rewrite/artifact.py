@@ -16,12 +16,13 @@ from rewrite.descriptors import Lowering
 from rewrite.equivalence import Difference, Inputs
 from rewrite.errors import CheckError, UsageError
 from rewrite.file_parts import parts_of, size_of
+from rewrite.kernel_counts import int8_summary, require_int8
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
 from rewrite.lowering.agreement import end_to_end, layer_by_layer, require
 from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
 from rewrite.lowering.origin import origin_of_named
-from rewrite.on_runtime import OnRuntime, int8_summary, require_int8
+from rewrite.on_runtime import OnRuntime
 from rewrite.output_agreement import Comparison
 from rewrite.program import Program
 from rewrite.re_export import re_export

@@ -20,10 +20,10 @@ from rewrite.equivalence import Inputs
 from rewrite.errors import CheckError, UsageError
 from rewrite.fixed_sizes import OtherSize, fix_sizes
 from rewrite.job import check_batches
+from rewrite.kernel_counts import int8_summary
 from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
 from rewrite.lowering.lower import METADATA_PREFIX
 from rewrite.model_file import make_model
-from rewrite.on_runtime import int8_summary
 from rewrite.onnx_file import open_onnx
 from rewrite.output_agreement import (
     LOWEST_FLOAT_SQNR,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rewrite.cli.output import db_text, show_table, size_text
-from rewrite.on_runtime import run_text
+from rewrite.kernel_counts import run_text
 
 if TYPE_CHECKING:
     from rewrite.artifact import Artifact

@@ -3,7 +3,6 @@
 import importlib
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,16 +11,19 @@ from rewrite.cli import docs
 
 from .conftest import call
 
-HELP_SECONDS = 1.5
-"""Generous for a busy machine; importing torch alone takes longer on one."""
+HELP_SECONDS = 1.0
+"""Of the processor, whatever else the machine does; importing torch alone takes more."""
+
+HEAVY = ("torch", "onnx", "onnx_ir", "onnxruntime", "openvino")
 
 
 def test_help_is_quick_and_needs_no_torch():
-    code = "import sys, rewrite.cli; print([m for m in ('torch', 'onnx') if m in sys.modules])"
-    started = time.perf_counter()
+    code = f"import sys, time, rewrite.cli; print([m for m in {HEAVY} if m in sys.modules]); "
+    code += "print(time.process_time())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - started < HELP_SECONDS
-    assert done.stdout.strip() == "[]"
+    loaded, seconds = done.stdout.splitlines()
+    assert loaded == "[]"
+    assert float(seconds) < HELP_SECONDS
 
 
 def test_public_names_are_all_there():
