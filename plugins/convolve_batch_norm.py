@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -69,9 +70,7 @@ class BatchNormIsConvolution(Rule):
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline a norm in training, of computed statistics, and of rows without space."""
-        if match["x"].meta["val"].dim() not in CONVOLUTIONS:
-            return "it has no space: a linear layer in front of it takes it up"
-        return not_constant(match.root)
+        return _not_a_convolution(match.root) or None
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
         """Emit a convolution of one group for each channel."""
@@ -88,7 +87,7 @@ class NormOfIntegers(BatchNormIsConvolution):
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline where the input or the result is float anyway, or better float."""
-        return super().check(match, program) or self.why_float[match.root] or None
+        return self.why_float[match.root] or None
 
 
 def convolve_channels(
@@ -122,25 +121,72 @@ def convolve_channels(
 
 def _why_float(program: Program, target: Target) -> dict[fx.Node, str]:
     """Return for each norm why it is not between integers, '' where it is."""
-    nodes, kernels = list(program.graph.nodes), set(find_kernels(program, target))
-    integers: dict[fx.Node, bool] = {}
-    for node in nodes:
-        integers[node] = _gives_integers(node, target, kernels, integers)
-    leads: dict[fx.Node, bool] = {}
-    for node in reversed(nodes):
-        readers = (u in kernels or (leads[u] and _hands_on(u, target)) for u in node.users)
-        leads[node] = any(readers)
-    stored = plan_quantizers(program, target).stored
-    reasons = {}
-    for node in (n for n in nodes if is_call(n, aten.batch_norm.default)):
-        if not leads[node]:
-            reasons[node] = "no int8 kernel reads what it gives"
-        elif not integers[node]:
-            reasons[node] = "what it reads is float"
-        else:
-            anyway = argument(node, "input") in stored
-            reasons[node] = "" if anyway else _too_uneven(node, program)
-    return reasons
+    norms = [n for n in program.graph.nodes if is_call(n, aten.batch_norm.default)]
+    kernels = set(find_kernels(program, target)) if norms else set()
+    stored = plan_quantizers(program, target).stored if norms else {}
+    reasons = {norm: _not_a_convolution(norm) for norm in norms}
+    taken = {norm for norm in norms if not reasons[norm]}
+
+    @functools.cache
+    def uneven(norm: fx.Node) -> str:
+        return "" if argument(norm, "input") in stored else _too_uneven(norm, program)
+
+    while True:
+        # One that stays float takes the integers from those beside it.
+        around = _Integers(program, target, kernels, taken)
+        reasons |= {norm: around.why_float(norm) or uneven(norm) for norm in taken}
+        left = {norm for norm in taken if reasons[norm]}
+        if not left:
+            return reasons
+        taken -= left
+
+
+def _not_a_convolution(norm: fx.Node) -> str:
+    if argument(norm, "input").meta["val"].dim() not in CONVOLUTIONS:
+        return "it has no space: a linear layer in front of it takes it up"
+    return not_constant(norm) or ""
+
+
+class _Integers:
+    """Which calls give integers, and whose results an int8 kernel reads, if some norms do."""
+
+    def __init__(
+        self,
+        program: Program,
+        target: Target,
+        kernels: Collection[fx.Node],
+        norms: Collection[fx.Node],
+    ) -> None:
+        self.target, self.kernels, self.norms = target, kernels, norms
+        nodes = list(program.graph.nodes)
+        self.given: dict[fx.Node, bool] = {}
+        for node in nodes:
+            self.given[node] = self._gives(node)
+        self.read: dict[fx.Node, bool] = {}
+        for node in reversed(nodes):
+            self.read[node] = any(
+                u in kernels or (self.read[u] and self._hands_on(u)) for u in node.users
+            )
+
+    def why_float(self, norm: fx.Node) -> str:
+        if not self.read[norm]:
+            return "no int8 kernel reads what it gives"
+        return "" if self.given[norm] else "what it reads is float"
+
+    def _gives(self, node: fx.Node) -> bool:
+        if node in self.kernels:
+            return self.target.ops[kind(node)].output is not None
+        sources = [s for s in node.all_input_nodes if not is_weight(s)]
+        return self._hands_on(node) and bool(sources) and all(self.given[s] for s in sources)
+
+    def _hands_on(self, node: fx.Node) -> bool:
+        """Tell whether a call of integers gives integers: a join, a layout, such a norm."""
+        if node in self.norms:
+            return True
+        rule = self.target.ops.get(kind(node))
+        return kind(node) in self.target.absorbs or (
+            rule is not None and rule.mode in ("join", "share")
+        )
 
 
 def _too_uneven(norm: fx.Node, program: Program) -> str:
@@ -149,32 +195,13 @@ def _too_uneven(norm: fx.Node, program: Program) -> str:
     With Δ the step of 8 bits over the widest channel, μ ± 3σ, what the norm gives has the energy
     Σ s²σ², and the rounding in front of it Σ s²·Δ²/12.
     """
-    if not_constant(norm):
-        return ""
     emit, bound = Emitter(program), arguments(norm)
     mean, variance = (emit.tensor(bound[n]).double() for n in ("running_mean", "running_var"))
     scale, _ = affine_of(norm, emit)
     reach = 3 * variance.sqrt()
     step = ((mean + reach).max() - (mean - reach).min()) / 255
     energy, noise = (scale**2 * variance).sum(), (scale**2 * step**2 / 12).sum()
-    found = 10 * math.log10(float(energy / noise)) if noise > 0 and energy > 0 else math.inf
-    if found >= _LEAST_SQNR:
+    found = 10 * float((energy / noise).log10())
+    if not math.isfinite(found) or found >= _LEAST_SQNR:
         return ""
     return f"its channels are so uneven that integers in front of it would leave {found:.0f} dB"
-
-
-def _gives_integers(
-    node: fx.Node, target: Target, kernels: Collection[fx.Node], integers: Mapping[fx.Node, bool]
-) -> bool:
-    if node in kernels:
-        return target.ops[kind(node)].output is not None
-    sources = [s for s in node.all_input_nodes if not is_weight(s)]
-    return _hands_on(node, target) and bool(sources) and all(integers[s] for s in sources)
-
-
-def _hands_on(node: fx.Node, target: Target) -> bool:
-    """Tell whether a call of integers gives integers: a join, a layout, a norm as a convolution."""
-    if is_call(node, aten.batch_norm.default):
-        return True
-    rule = target.ops.get(kind(node))
-    return kind(node) in target.absorbs or (rule is not None and rule.mode in ("join", "share"))

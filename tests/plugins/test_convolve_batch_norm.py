@@ -147,15 +147,19 @@ def uneven(model: nn.Module) -> nn.Module:
     return model
 
 
-def test_small_channels_are_not_drowned():
-    """A concatenation is stored as integers for the norm's sake alone."""
-    model = net(
+def behind_a_join() -> nn.Module:
+    """A concatenation, which is stored as integers for the norm's sake alone."""
+    return net(
         lambda m, x: m.last(m.norm(torch.cat([m.first(x).relu(), m.other(x).relu()], 1)).relu()),
         first=layer(),
         other=layer(),
         norm=norm(width=12),
         last=nn.Conv2d(12, 3, 1),
     )
+
+
+def test_small_channels_are_not_drowned():
+    model = behind_a_join()
     check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=1)
     reason = "its channels are so uneven that integers in front of it would leave"
     check_declines(CONVOLVE, uneven(model), (IMAGE,), reason=reason, target=target())
@@ -164,6 +168,59 @@ def test_small_channels_are_not_drowned():
 def test_what_is_stored_as_integers_anyway_may_be_uneven():
     model = uneven(ahead())
     check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=1)
+
+
+def test_a_norm_that_stays_float_takes_the_integers_from_the_next():
+    model = uneven(
+        net(
+            lambda m, x: m.last(
+                m.second(m.norm(torch.cat([m.first(x).relu(), m.other(x).relu()], 1)).relu()).relu()
+            ),
+            first=layer(),
+            other=layer(),
+            norm=norm(width=12),
+            second=norm(width=12),
+            last=nn.Conv2d(12, 3, 1),
+        )
+    )
+    found = outcome(captured(model, IMAGE), CONVOLVE, context())
+    first, second = sorted(found.rejected, key=lambda r: r.node)
+    assert "its channels are so uneven" in first.reason
+    assert second.reason == "what it reads is float"
+
+
+def test_statistics_that_are_no_numbers_do_not_stop_it():
+    """Such a model gives NaN before and after."""
+    model = uneven(behind_a_join())
+    model.norm.running_mean[1] = torch.inf
+    assert outcome(captured(model, IMAGE), CONVOLVE, context()).rewrites == 1
+
+
+def test_a_norm_called_twice_is_two_convolutions_of_equal_weights():
+    model = net(
+        lambda m, x: m.last(m.norm(m.second(m.norm(m.first(x).relu()).relu()).relu()).relu()),
+        first=layer(),
+        norm=norm(),
+        second=layer(),
+        last=layer(),
+    )
+    check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=2)
+
+
+def test_a_norm_whose_result_is_also_an_output():
+    model = net(
+        lambda m, x: (y := m.norm(m.first(x).relu()), m.last(y.relu())),
+        first=layer(),
+        norm=norm(),
+        last=layer(),
+    )
+    check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=1)
+
+
+def test_images_of_any_size():
+    batch, height = torch.export.Dim("batch"), torch.export.Dim("height", min=4, max=64)
+    shapes = (({0: batch, 2: height},),)
+    check_pass(CONVOLVE, ahead(), (IMAGE,), target=target(), dynamic_shapes=shapes, rewrites=1)
 
 
 def test_a_program_without_norms_is_told():
