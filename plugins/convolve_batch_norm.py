@@ -181,12 +181,7 @@ class _Integers:
 
     def _hands_on(self, node: fx.Node) -> bool:
         """Tell whether a call of integers gives integers: a join, a layout, such a norm."""
-        if node in self.norms:
-            return True
-        rule = self.target.ops.get(kind(node))
-        return kind(node) in self.target.absorbs or (
-            rule is not None and rule.mode in ("join", "share")
-        )
+        return node in self.norms or self.target.carries(kind(node))
 
 
 def _too_uneven(norm: fx.Node, program: Program) -> str:

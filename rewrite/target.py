@@ -64,6 +64,8 @@ class Target:
     """Spec name in the first and the last layer, by the one that it stands in for."""
     absorbs: tuple[str, ...] = ()
     """Kinds that disappear between an operator and the quantizer behind it."""
+    fuses: tuple[str, ...] = ()
+    """Kinds that the kernel in front of them computes in float, before it rounds its result."""
     avoids: tuple[str, ...] = ()
     """Known faults of a runtime to write the file around, of `AVOIDABLE`."""
     rules: tuple[str, ...] = ()
@@ -84,6 +86,13 @@ class Target:
     source: str = ""
     tables: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The file as it was read; complete where nothing is inherited."""
+
+    def carries(self, kind: str) -> bool:
+        """Tell whether calls of a kind hand on integers without a layer of their own."""
+        rule = self.ops.get(kind)
+        if kind in self.absorbs or kind in self.fuses:
+            return True
+        return rule is not None and rule.mode != "always"
 
     @classmethod
     def parse(cls, text: str, source: str = "") -> Target:

@@ -36,6 +36,7 @@ KEYS = {
     "prepare",
     "legalize",
     "absorbs",
+    "fuses",
     "avoids",
     "rules",
     "inputs",
@@ -205,7 +206,7 @@ class _Reader:
             raise unknown("type of a bias", data["bias"], BIASES, where=self.source)
         if data.get("float16", "storage") not in HALVES:
             raise unknown("use of float16", data["float16"], HALVES, where=self.source)
-        self._kinds([*ops, *producers, *data.get("absorbs", ())])
+        self._kinds([*ops, *producers, *data.get("absorbs", ()), *data.get("fuses", ())])
         low, high = self._opsets()
         return Target(
             name=data["name"],
@@ -220,6 +221,7 @@ class _Reader:
             inputs=data.get("inputs") or None,
             ends=ends,
             absorbs=tuple(data.get("absorbs", ())),
+            fuses=tuple(data.get("fuses", ())),
             avoids=tuple(data.get("avoids", ())),
             rules=tuple(data.get("rules", ())),
             bias=data.get("bias", "int32"),

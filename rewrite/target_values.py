@@ -44,8 +44,8 @@ _TABLE = _Type("a table", lambda value: isinstance(value, dict))
 
 _TOP = {
     **dict.fromkeys(("name", "summary", "extends", "bias", "float16", "inputs"), _TEXT),
-    **dict.fromkeys(("without", "runtimes", "machines", "absorbs", "avoids", "rules"), _TEXTS),
-    **dict.fromkeys(("prepare", "legalize"), _TEXTS),
+    **dict.fromkeys(("without", "runtimes", "machines", "avoids", "rules"), _TEXTS),
+    **dict.fromkeys(("absorbs", "fuses", "prepare", "legalize"), _TEXTS),
     **dict.fromkeys(("ends", "spec", "op", "cost", "producer"), _TABLE),
     "opset": _WHOLE,
     "opset-range": _PAIR,

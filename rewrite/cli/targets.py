@@ -69,6 +69,7 @@ def _show_one(value: dict[str, Any]) -> None:
         click.echo(f"on machines: {', '.join(value['machines'])}")
     click.echo(f"bias: {value['bias']}")
     click.echo(f"absorbed before a quantizer: {', '.join(value['absorbs']) or 'nothing'}")
+    click.echo(f"computed before rounding: {', '.join(value['fuses']) or 'nothing'}")
     click.echo(f"legalized by: {', '.join(value['legalize']) or 'nothing'}")
     click.echo(f"written around: {', '.join(value['avoids']) or 'nothing'}")
     click.echo(f"held to the rules: {', '.join(value['rules']) or 'none'}")

@@ -116,9 +116,7 @@ class _Planner:
         for position, (name, spec) in enumerate(rule.inputs.items()):
             for source in values_of(bound.get(name)):
                 self._edge(node, source, spec, is_first=position == 0)
-        if rule.output:
-            carrier = self._carrier(node)
-            self.result.stored.setdefault(carrier, (rule.output, carrier))
+        self._result(node, rule)
 
     def _join(self, node: fx.Node, rule: OpRule) -> None:
         if not self.leads_to_kernel[node] or self.why_float(node) or not _is_float32(node):
@@ -127,9 +125,14 @@ class _Planner:
         literal = any(isinstance(arguments(node).get(n), (int, float)) for n in rule.inputs)
         if literal or not sources or any(s not in self.result.stored for s in sources):
             return
-        if rule.output:
-            carrier = self._carrier(node)
-            self.result.stored.setdefault(carrier, (rule.output, carrier))
+        self._result(node, rule)
+
+    def _result(self, node: fx.Node, rule: OpRule) -> None:
+        """Quantize what a call gives, behind an activation that its kernel takes in."""
+        carrier = self._carrier(node)
+        if not rule.output or (self._fused(node) and not self.leads_to_kernel[carrier]):
+            return
+        self.result.stored.setdefault(carrier, (rule.output, carrier))
 
     def _skip(self, node: fx.Node, rule: OpRule) -> None:
         """Quantize what is added to a convolution's result, so that both become one kernel."""
@@ -173,13 +176,17 @@ class _Planner:
             self.result.edges.append(Edge(node, source, spec))
 
     def _carrier(self, node: fx.Node) -> fx.Node:
-        """Return the node whose output is quantized: an absorbed activation, or the node."""
-        if len(node.users) != 1:
-            return node
-        user = next(iter(node.users))
-        if kind(user) in self.target.absorbs and _cuts_at_zero(user):
-            return user
-        return node
+        """Return the node whose output is quantized: an activation behind it, or the node."""
+        return self._absorbed(node) or self._fused(node) or node
+
+    def _absorbed(self, node: fx.Node) -> fx.Node | None:
+        user = _only_user(node)
+        absorbs = user is not None and kind(user) in self.target.absorbs and _cuts_at_zero(user)
+        return user if absorbs else None
+
+    def _fused(self, node: fx.Node) -> fx.Node | None:
+        user = None if self._absorbed(node) else _only_user(node)
+        return user if user is not None and kind(user) in self.target.fuses else None
 
     def _reject(self, node: fx.Node, reason: str) -> None:
         self.result.rejected.append(Rejection.of("insert-quantizers", node, reason))
@@ -209,14 +216,16 @@ class _Planner:
         return rule is not None and rule.mode == "always" and not self.obstacles.of(node, rule)
 
     def _passes_on(self, node: fx.Node, leads: dict[fx.Node, bool]) -> bool:
-        rule = self.target.ops.get(kind(node))
-        through = kind(node) in self.target.absorbs or (rule is not None and rule.mode != "always")
-        return through and leads.get(node, False)
+        return self.target.carries(kind(node)) and leads.get(node, False)
 
 
 def _is_float32(node: fx.Node) -> bool:
     val = node.meta.get("val")
     return isinstance(val, torch.Tensor) and val.dtype == torch.float32
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
 
 
 def _cuts_at_zero(node: fx.Node) -> bool:

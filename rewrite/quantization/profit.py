@@ -157,8 +157,7 @@ class _Graph:
         """Tell whether a call hands on integers: a join, a layout, an activation that vanishes."""
         if node in self.kernels or node.op != "call_function" or not _sources(node):
             return False
-        rule = self.target.ops.get(kind(node))
-        return kind(node) in self.target.absorbs or (rule is not None and rule.mode != "always")
+        return self.target.carries(kind(node))
 
     def _rule(self, node: fx.Node) -> OpRule:
         return self.target.ops[kind(node)]

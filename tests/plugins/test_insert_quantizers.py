@@ -209,6 +209,35 @@ def test_a_target_without_outputs_marks_inputs_only():
     assert marks(program) == ["input_1.activation", "0.weight"]
 
 
+FUSED = {
+    "behind what the kernel computes": (
+        lambda m, x: m.last(functional.silu(m.first(x))),
+        ["inputs_0.activation", "silu", "conv2d_1"],
+    ),
+    "none where nothing reads integers": (
+        lambda m, x: m.last(x) + functional.silu(m.first(x)),
+        ["inputs_0.activation", "conv2d"],
+    ),
+    "in front where the layer has another reader": (
+        lambda m, x: m.last(functional.silu(y := m.first(x)) + y),
+        ["inputs_0.activation", "conv2d", "add.activation", "conv2d_1"],
+    ),
+    "behind an addition": (
+        lambda m, x: m.last(functional.silu(m.first(x) + m.first(2 * x))),
+        ["inputs_0.activation", "conv2d", "mul.activation", "conv2d_1", "silu", "conv2d_2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FUSED)
+def test_where_the_kernel_computes_an_activation(case):
+    function, expected = FUSED[case]
+    fusing = dataclasses.replace(target(), fuses=("silu",))
+    model = Call(function, first=conv(), last=conv())
+    found = marks(check_pass(INSERT, model, (X,), target=fusing))
+    assert [name for name in found if not name.endswith("weight")] == expected
+
+
 def test_probabilities_are_unsigned_as_the_first_factor_only():
     model = Call(lambda m, x: (x.softmax(-1) @ x, x @ x.softmax(-1)))
     marked = run(captured(model, randn(2, 3, 3)), InsertQuantizers(), context=context())

@@ -38,6 +38,12 @@ def kinds_of(model: nn.Module, *inputs: torch.Tensor) -> list[str]:
         (nn.GELU(), "gelu"),
         (nn.Tanh(), "tanh"),
         (nn.Hardswish(), "hard-swish"),
+        (nn.SiLU(), "silu"),
+        (nn.ELU(), "elu"),
+        (nn.Mish(), "mish"),
+        (nn.Softplus(), "softplus"),
+        (nn.Hardsigmoid(), "hard-sigmoid"),
+        (nn.PReLU(), "prelu"),
         (nn.LayerNorm(4), "layer-norm"),
         (nn.GroupNorm(2, 4), ""),
     ],
@@ -76,4 +82,4 @@ def test_inputs_and_weights():
 def test_targets_speak_of_kinds_that_exist(name):
     target = PluginHost().find_target(name)
     known = kinds.KINDS
-    assert {*target.ops, *target.absorbs, *target.producers} <= known
+    assert {*target.ops, *target.absorbs, *target.fuses, *target.producers} <= known

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(
     reason="OpenVINO has no int8 kernels for this CPU",
 )
 
+F32 = np.float32
 # Two runtimes round differently by at most a level here and there.
 SAME_FUNCTION_COSINE = 0.999
 
@@ -71,6 +72,14 @@ def test_both_runtimes_compute_the_same(tmp_path, block):
         assert x @ y / np.sqrt((x @ x) * (y @ y)) > SAME_FUNCTION_COSINE
 
 
+def layers_of(path) -> list[list[str]]:
+    """Return the nodes of the file that each layer of the compiled model stands for."""
+    config = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.Core().compile_model(str(path), "CPU", config).get_runtime_model()
+    infos, key = [op.get_rt_info() for op in model.get_ordered_ops()], "originalLayersNames"
+    return [str(info[key].value).split(",") for info in infos if key in info]
+
+
 def residual(inner: float | None, batch: int | str = "N", step: float = 0.05) -> Graph:
     """Return relu(conv(conv(x)) + x), the branch quantized at a scale or left float."""
     g = Graph()
@@ -85,11 +94,7 @@ def residual(inner: float | None, batch: int | str = "N", step: float = 0.05) ->
 @pytest.mark.parametrize("batch", ["N", 3])
 @pytest.mark.parametrize("inner", [0.1, None])
 def test_residual_branch_left_float(inner, batch, tmp_path):
-    path = residual(inner, batch).save(tmp_path / "m.onnx")
-    config = {"INFERENCE_PRECISION_HINT": "f32"}
-    model = openvino.Core().compile_model(str(path), "CPU", config).get_runtime_model()
-    layers, key = [op.get_rt_info() for op in model.get_ordered_ops()], "originalLayersNames"
-    origins = [str(info[key].value).split(",") for info in layers if key in info]
+    origins = layers_of(residual(inner, batch).save(tmp_path / "m.onnx"))
     (second,) = [names for names in origins if "second" in names]
     fused = any(name.startswith("add") for name in second)
     assert fused is not (inner is None and batch == 3)
@@ -111,6 +116,43 @@ def test_quantizer_between_a_convolution_and_an_addition_may_not_round(tmp_path)
 
 def share_that_differs(one, other, step) -> float:
     return float((np.abs(one - other) > step / 2).mean())
+
+
+ACTIVATIONS = {
+    "clip": lambda g, y: g.op("Clip", y, g.const("lo", F32(-2)), g.const("hi", F32(2)), name="a"),
+    "elu": lambda g, y: g.op("Elu", y, name="a"),
+    "gelu": lambda g, y: g.op("Gelu", y, name="a"),
+    "hard-swish": lambda g, y: g.op("HardSwish", y, name="a"),
+    "leaky-relu": lambda g, y: g.op("LeakyRelu", y, name="a"),
+    "mish": lambda g, y: g.op("Mish", y, name="a"),
+    "prelu": lambda g, y: g.op("PRelu", y, g.floats("slope", [16, 1, 1]), name="a"),
+    "sigmoid": lambda g, y: g.op("Sigmoid", y, name="a"),
+    "silu": lambda g, y: g.op("Mul", y, g.op("Sigmoid", y), name="a"),
+    "softplus": lambda g, y: g.op("Softplus", y, name="a"),
+    "tanh": lambda g, y: g.op("Tanh", y, name="a"),
+}
+
+
+def activated(kind: str, between: bool) -> Graph:
+    """Return conv(act(conv(x))), with a quantizer in front of the activation or none."""
+    g = Graph(opset=20)
+    y = g.conv(g.qdq(g.input("x", ["N", 8, 12, 12])), 8, 16, "first")
+    y = ACTIVATIONS[kind](g, g.qdq(y) if between else y)
+    g.output(g.conv(g.qdq(y), 16, 16, "second"))
+    return g
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_activation_behind_a_convolution_is_computed_in_its_kernel(kind, tmp_path):
+    """A clip goes into the rounding itself."""
+    layers = layers_of(activated(kind, between=False).save(tmp_path / "m.onnx"))
+    where = [names for names in layers if "a" in names]
+    assert where == [] if kind == "clip" else ["first" in names for names in where] == [True]
+
+
+def test_activation_behind_a_quantizer_is_not(tmp_path):
+    layers = layers_of(activated("silu", between=True).save(tmp_path / "m.onnx"))
+    assert not any({"a", "first"} <= set(names) for names in layers)
 
 
 def test_conv_needs_no_quantize_after_it(ov):

@@ -72,6 +72,7 @@ def test_false_takes_out_what_is_inherited_and_nothing_else():
         ("[op.conf]", "unknown kind of operator 'conf'", "did you mean 'conv'?"),
         (f'{SPEC}[producer]\nsoftmx = "activation"', "kind of operator 'softmx'", "'softmax'?"),
         ('absorbs = ["rleu"]', "unknown kind of operator 'rleu'", "did you mean 'relu'?"),
+        ('fuses = ["sillu"]', "unknown kind of operator 'sillu'", "did you mean 'silu'?"),
         (
             f'{SPEC}[op.conv.inputs]\nwieght = "activation"',
             "unknown argument in [op.conv.inputs] 'wieght'",
