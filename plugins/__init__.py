@@ -29,6 +29,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     from rewrite_plugins.quantize_weights import QuantizeWeights
     from rewrite_plugins.remove_dead_code import RemoveDeadCode
     from rewrite_plugins.space_to_depth import SpaceToDepth
+    from rewrite_plugins.split_activations import SplitActivations
     from rewrite_plugins.split_composites import SplitComposites
 
     yield from (
@@ -37,6 +38,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         ExpandAttention,
         LimitMasks,
         ConvolveBatchNorm,
+        SplitActivations,
         SplitComposites,
         QuantizeWeights,
         InsertQuantizers,

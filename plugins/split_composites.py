@@ -10,6 +10,7 @@ from rewrite_plugins.convolve_batch_norm import (
     BatchNormIsConvolution,
     convolve_channels,
 )
+from rewrite_plugins.split_activations import SiluIsProduct
 from torch import fx
 
 from rewrite import Emitter, Match, Op, Program, Reject, Rule, RulePass, Var, arguments
@@ -41,18 +42,6 @@ class SplitComposites(RulePass):
             ConditionIsChoice(),
             RollIsJoin(),
         ]
-
-
-class SiluIsProduct(Rule):
-    """silu(x) = x·σ(x)."""
-
-    pattern = Op(aten.silu.default, self=Var("x"))
-    report_misses = False
-
-    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
-        """Emit the sigmoid and the product."""
-        gate = emit.call(aten.sigmoid.default, like=match.root, self=match["x"])
-        return emit.call(aten.mul.Tensor, like=match.root, self=match["x"], other=gate)
 
 
 class GroupNormIsLayerNorm(Rule):
