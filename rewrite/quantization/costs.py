@@ -10,14 +10,16 @@ import torch
 from torch import fx
 
 from rewrite.errors import UsageError, unknown
-from rewrite.quantization.kinds import kind
+from rewrite.quantization.kinds import KINDS, kind
 from rewrite.schema import arguments
 
-CLASSES = ("conv", "conv-3d", "depthwise-conv", "grouped-conv", "linear", "matmul")
+_LAYERS = ("conv", "conv-3d", "depthwise-conv", "grouped-conv", "linear", "matmul")
+CLASSES = frozenset({*_LAYERS, *KINDS})
+"""Layers, and kinds of other calls: those do one multiply-add for each output."""
 _NARROW = 32
 """Groups of fewer input channels are multiplied one by one, each with its own overhead."""
 _MILLION = 1e6
-_RATES = ("quantize", "dequantize", "call")
+_RATES = ("quantize", "dequantize", "relayout", "call", "saving")
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,12 @@ class CostTable:
     """Per million elements that become integers."""
     dequantize: float = 0.0
     """Per million elements that become float again."""
+    relayout: float = 0.0
+    """Per million elements between a float convolution and an int8 one: each has a layout."""
     call: float = 0.0
     """Per kernel, whatever its size."""
+    saving: float = 0.0
+    """What float must save, in a part of the program that shares conversions, to be taken."""
 
     def __bool__(self) -> bool:
         """Tell whether there is anything in it."""
@@ -92,10 +98,12 @@ def class_of(node: fx.Node) -> str:
 
 
 def work_of(node: fx.Node) -> Work | None:
-    """Return what a conv, linear or matmul does on the example inputs; None where sizes are not."""
+    """Return what a call does on the example inputs; None where sizes are not known."""
     bound, outputs = arguments(node), elements(node)
     if outputs is None:
         return None
+    if class_of(node) not in _LAYERS:
+        return Work(outputs, outputs, outputs)
     if kind(node) == "matmul":
         left = bound["self"].meta["val"].shape
         inner = size(left[-1])

@@ -12,12 +12,14 @@ from torch import fx
 from rewrite.program import Program
 from rewrite.quantization.costs import elements
 from rewrite.quantization.kinds import is_weight, kind
+from rewrite.schema import argument
 from rewrite.target import OpRule, Target
 
 _MILLION = 1e6
 _BENEFIT_OF_DOUBT = 0.8
 """Int8 is taken to be so much faster than the table says: near ties are quantized."""
 _INT8, _FLOAT = "int8", "float"
+_CONVOLUTIONS = ("conv", "conv-transpose")
 
 
 def unprofitable(
@@ -38,15 +40,15 @@ def unprofitable(
     if not target.costs:
         return {}
     graph = _Graph(program, target, kernels, free)
-    quantized = _cut(graph.flow, graph.priced)
+    quantized = _cut(graph.flow, graph.priced, target.costs.saving)
     left = [node for node in graph.priced if node not in quantized]
     return {node: graph.reason(node) for node in left}
 
 
-def _cut(flow: nx.DiGraph, priced: Collection[fx.Node]) -> set[object]:
+def _cut(flow: nx.DiGraph, priced: Collection[fx.Node], saving: float) -> set[object]:
     """Return what a minimum cut leaves to int8, in the parts of the network that hold a price.
 
-    Parts that share no edge are cut one by one.
+    Parts that share no edge are cut one by one, and not at all where that saves less than asked.
     """
     network, side = _contracted(flow)
     between = nx.Graph(network)
@@ -56,8 +58,9 @@ def _cut(flow: nx.DiGraph, priced: Collection[fx.Node]) -> set[object]:
             continue
         small = network.subgraph((*part, _INT8, _FLOAT)).copy()
         # A third of the time that networkx takes by default.
-        _, (quantized, _) = nx.minimum_cut(small, _INT8, _FLOAT, flow_func=boykov_kolmogorov)
-        side |= quantized
+        cost, (quantized, _) = nx.minimum_cut(small, _INT8, _FLOAT, flow_func=boykov_kolmogorov)
+        uncut = sum(capacity for *_, capacity in small.in_edges(_FLOAT, data="capacity"))
+        side |= quantized if uncut - cost >= saving else part
     return side
 
 
@@ -104,11 +107,12 @@ class _Graph:
             if node in self.kernels:
                 self._kernel(node, node in free)
             elif self._is_carrier(node):
-                for source in _sources(node):
-                    _add(self.flow, node, self._domain(source), math.inf)
+                self._carrier(node)
         for node in program.graph.nodes:
             if node.op in ("call_function", "placeholder") and not is_weight(node):
                 self._conversions(node)
+            if kind(node) in _CONVOLUTIONS and node in self.kernels:
+                self._relayout(node)
 
     def reason(self, node: fx.Node) -> str:
         """Say what a layer costs either way."""
@@ -117,6 +121,18 @@ class _Graph:
             f"int8 would not make it faster: about {_time(in_int8)} and the conversions around it, "
             f"against {_time(in_float)} in float"
         )
+
+    def _carrier(self, node: fx.Node) -> None:
+        """A call that hands on integers does so where all that it reads are integers."""
+        for source in _sources(node):
+            _add(self.flow, node, self._domain(source), math.inf)
+        cost = self.costs.of(node)
+        if cost is None:
+            return
+        in_float, in_int8 = cost
+        self.priced.append(node)
+        _add(self.flow, _INT8, node, in_float)
+        _add(self.flow, node, _FLOAT, in_int8)
 
     def _kernel(self, node: fx.Node, free: bool) -> None:
         cost = self.costs.of(node)
@@ -146,6 +162,18 @@ class _Graph:
             for user in users:
                 reads = user in self.kernels or self._is_carrier(user)
                 _add(self.flow, mark, user if reads else _FLOAT, math.inf)
+
+    def _relayout(self, node: fx.Node) -> None:
+        """Pay where a convolution and the one that it follows, maybe at a distance, are unlike."""
+        before: fx.Node | None = node
+        while before is not None and (before is node or before not in self.kernels):
+            before = next(iter(_sources(before)), None)
+        count = elements(argument(node, "input"))
+        if before is None or kind(before) not in _CONVOLUTIONS or count is None:
+            return
+        cost = self.costs.relayout * count / _MILLION
+        _add(self.flow, before, node, cost)
+        _add(self.flow, node, before, cost)
 
     def _domain(self, node: fx.Node) -> object:
         """Return what decides whether a value is stored as integers: a call, or never."""

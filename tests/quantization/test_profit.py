@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -35,9 +36,9 @@ class Block(nn.Module):
 
     def __init__(self, width=64, groups=16):
         super().__init__()
-        self.first = nn.Conv2d(8, width, 1)
+        self.first = nn.Conv2d(8, width, 7, padding=3)
         self.grouped = nn.Conv2d(width, width, 3, padding=1, groups=groups)
-        self.last = nn.Conv2d(width, 8, 1)
+        self.last = nn.Conv2d(width, 8, 3, padding=1)
 
     def forward(self, x):
         x = x.relu()
@@ -134,7 +135,12 @@ extends = "ort-x64"
 call = {call}
 quantize = {quantize}
 dequantize = {dequantize}
+relayout = {relayout}
+saving = 0
 
+[cost.add]
+float = [{float}]
+int8 = [20]
 [cost.conv]
 float = [{float}]
 int8 = [10]
@@ -150,19 +156,39 @@ int8 = [5, 0, {windows}]
     quantize=st.floats(0, 3000),
     dequantize=st.floats(0, 3000),
     rate=st.floats(1, 40),
+    relayout=st.floats(0, 3000),
     windows=st.floats(0, 20000),
 )
-def test_no_assignment_is_cheaper(call, quantize, dequantize, rate, windows):
+def test_no_assignment_is_cheaper(call, quantize, dequantize, rate, relayout, windows):
     text = TABLE.format(
-        call=call, quantize=quantize, dequantize=dequantize, float=rate, windows=windows
+        call=call,
+        quantize=quantize,
+        dequantize=dequantize,
+        relayout=relayout,
+        float=rate,
+        windows=windows,
     )
     target = Target.parse(text, "test").resolved(HOST.targets())
     program = program_of(nn.Sequential(Block(groups=4), nn.ReLU(), nn.Conv2d(8, 8, 3)))
     kernels = find_kernels(program, target)
     left = unprofitable(program, target, kernels, kernels)
     costs = [total(program, target, kernels, set(found)) for found in subsets(kernels)]
-    chosen = total(program, target, kernels, set(left))
+    chosen = total(program, target, kernels, {k for k in kernels if k in left})
     assert chosen == pytest.approx(min(costs), rel=1e-9, abs=1e-9)
+
+
+BEFORE = {"conv2d_1": "conv2d", "conv2d_2": "conv2d_1", "conv2d_3": "conv2d_2"}
+"""Which convolution the input of each comes from."""
+
+
+def test_a_little_faster_is_not_worth_a_larger_file():
+    program = program_of(Block())
+    for saving, left in ((0, ["conv2d_1"]), (1e6, [])):
+        costs = dataclasses.replace(TARGET.costs, saving=saving, relayout=0.0)
+        target = dataclasses.replace(TARGET, costs=costs)
+        kernels = find_kernels(program, target)
+        found = unprofitable(program, target, kernels, kernels)
+        assert [n.name for n in found if n in kernels] == left
 
 
 def subsets(nodes):
@@ -193,6 +219,12 @@ def priced(program, target, kernels, left, stored):
     for node in kernels:
         in_float, in_int8 = table.of(node)
         cost += in_float if node in left else 0.8 * in_int8
+        before = BEFORE.get(node.name)
+        if before and (node in left) != (before in {k.name for k in left}):
+            cost += table.relayout * node.all_input_nodes[0].meta["val"].numel() / 1e6
+    for node in program.graph.nodes:
+        if kind(node) == "add":
+            cost += table.of(node)[node in stored]
     integers = {*stored, *(k for k in kernels if k not in left)}
     for node in program.graph.nodes:
         if node.op not in ("call_function", "placeholder"):
