@@ -103,7 +103,10 @@ class _Graph:
         self.flow: nx.DiGraph = nx.DiGraph()
         self.flow.add_nodes_from((_INT8, _FLOAT))
         self.priced: list[fx.Node] = []
+        self.behind: dict[fx.Node, fx.Node | None] = {}
+        """Which kernel, maybe at a distance, gave what a call gives: of a sum the nearest one."""
         for node in program.graph.nodes:
+            self.behind[node] = self._behind(node)
             if node in self.kernels:
                 self._kernel(node, node in free)
             elif self._is_carrier(node):
@@ -163,12 +166,17 @@ class _Graph:
                 reads = user in self.kernels or self._is_carrier(user)
                 _add(self.flow, mark, user if reads else _FLOAT, math.inf)
 
+    def _behind(self, node: fx.Node) -> fx.Node | None:
+        if node in self.kernels:
+            return node
+        sources = _sources(node)
+        near = next((s for s in sources if s in self.kernels), None)
+        return near or (self.behind[sources[0]] if sources else None)
+
     def _relayout(self, node: fx.Node) -> None:
         """Pay where a convolution and the one that it follows, maybe at a distance, are unlike."""
-        before: fx.Node | None = node
-        while before is not None and (before is node or before not in self.kernels):
-            before = next(iter(_sources(before)), None)
         count = elements(argument(node, "input"))
+        before = self.behind.get(argument(node, "input"))
         if before is None or kind(before) not in _CONVOLUTIONS or count is None:
             return
         cost = self.costs.relayout * count / _MILLION

@@ -197,7 +197,8 @@ def test_a_recipe_spells_every_option_out(int8):
 def test_options_on_the_command_line_win_over_the_recipe(int8, tiny):
     called = call(tiny, "--recipe", int8.recipe, "--target", "ort-x64", "--dry-run", "--json", "-q")
     assert called.json["target"] == "ort-x64"
-    assert len(called.json["passes"]) == 7
+    names = [[each["name"] for each in one.json["passes"]] for one in (called, int8.called)]
+    assert names[0] == names[1]
 
 
 def test_a_recipe_stands_alone(int8, tiny):
