@@ -129,9 +129,11 @@ class _Planner:
 
     def _result(self, node: fx.Node, rule: OpRule) -> None:
         """Quantize what a call gives, behind an activation that its kernel takes in."""
-        carrier = self._carrier(node)
-        if not rule.output or (self._fused(node) and not self.leads_to_kernel[carrier]):
+        absorbed = self._absorbed(node)
+        fused = None if absorbed else self._fused(node)
+        if not rule.output or (fused and not self.leads_to_kernel[fused]):
             return
+        carrier = absorbed or fused or node
         self.result.stored.setdefault(carrier, (rule.output, carrier))
 
     def _skip(self, node: fx.Node, rule: OpRule) -> None:
@@ -175,17 +177,13 @@ class _Planner:
         if stored is None or not self.target.spec(stored[0]).serves(wanted):
             self.result.edges.append(Edge(node, source, spec))
 
-    def _carrier(self, node: fx.Node) -> fx.Node:
-        """Return the node whose output is quantized: an activation behind it, or the node."""
-        return self._absorbed(node) or self._fused(node) or node
-
     def _absorbed(self, node: fx.Node) -> fx.Node | None:
         user = _only_user(node)
         absorbs = user is not None and kind(user) in self.target.absorbs and _cuts_at_zero(user)
         return user if absorbs else None
 
     def _fused(self, node: fx.Node) -> fx.Node | None:
-        user = None if self._absorbed(node) else _only_user(node)
+        user = _only_user(node)
         return user if user is not None and kind(user) in self.target.fuses else None
 
     def _reject(self, node: fx.Node, reason: str) -> None:

@@ -173,7 +173,7 @@ def test_no_assignment_is_cheaper(call, quantize, dequantize, rate, relayout, wi
     kernels = find_kernels(program, target)
     left = unprofitable(program, target, kernels, kernels)
     costs = [total(program, target, kernels, set(found)) for found in subsets(kernels)]
-    chosen = total(program, target, kernels, {k for k in kernels if k in left})
+    chosen = total(program, target, kernels, set(left))
     assert chosen == pytest.approx(min(costs), rel=1e-9, abs=1e-9)
 
 
@@ -198,13 +198,13 @@ def subsets(nodes):
 
 
 def total(program, target, kernels, left):
-    """Return what the cheapest program costs in which these kernels are float."""
+    """Return what the cheapest program costs in which these kernels and carriers are float."""
     calls = [n for n in program.graph.nodes if n.op == "call_function"]
     carriers = [n for n in calls if n not in kernels and kind(n) in ("relu", "add")]
     return min(
         priced(program, target, kernels, left, set(stored))
         for stored in subsets(carriers)
-        if allowed(stored, kernels, left)
+        if left.isdisjoint(stored) and allowed(stored, kernels, left)
     )
 
 
