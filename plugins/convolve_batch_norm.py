@@ -128,13 +128,15 @@ def _why_float(program: Program, target: Target) -> dict[fx.Node, str]:
     taken = {norm for norm in norms if not reasons[norm]}
 
     @functools.cache
-    def uneven(norm: fx.Node) -> str:
-        return "" if argument(norm, "input") in stored else _too_uneven(norm, program)
+    def better_float(norm: fx.Node) -> str:
+        if argument(norm, "input") not in stored and (reason := _too_uneven(norm, program)):
+            return reason
+        return _pooled_from_below(norm, program)
 
     while True:
         # One that stays float takes the integers from those beside it.
         around = _Integers(program, target, kernels, taken)
-        reasons |= {norm: around.why_float(norm) or uneven(norm) for norm in taken}
+        reasons |= {norm: around.why_float(norm) or better_float(norm) for norm in taken}
         left = {norm for norm in taken if reasons[norm]}
         if not left:
             return reasons
@@ -200,3 +202,21 @@ def _too_uneven(norm: fx.Node, program: Program) -> str:
     if not math.isfinite(found) or found >= _LEAST_SQNR:
         return ""
     return f"its channels are so uneven that integers in front of it would leave {found:.0f} dB"
+
+
+def _pooled_from_below(norm: fx.Node, program: Program) -> str:
+    """Say that a max pool drops what would set the range of the norm's integers, '' if it does not.
+
+    Where s < 0 the widest of a channel are its lowest values, and a pool takes the highest.
+    """
+    if any(kind(user) != "max-pool" for user in norm.users):
+        return ""
+    scale, _ = affine_of(norm, Emitter(program))
+    negative = int((scale < 0).sum())
+    if not negative:
+        return ""
+    share = f"{negative} of {scale.numel()}"
+    return (
+        "a max pool reads it, and drops what widens its range: "
+        f"{share} channels have a negative scale"
+    )

@@ -170,6 +170,35 @@ def test_what_is_stored_as_integers_anyway_may_be_uneven():
     check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=1)
 
 
+def pooled(lowest: float) -> nn.Module:
+    """A norm that only a max pool reads, one of its scales being `lowest`."""
+    model = net(
+        lambda m, x: m.last(F.max_pool2d(m.norm(m.first(x).relu()), 2)),
+        first=layer(),
+        norm=norm(),
+        last=layer(),
+    )
+    model.norm.weight.data.abs_()
+    model.norm.weight.data[1] = lowest
+    return model
+
+
+def test_a_norm_in_front_of_a_max_pool():
+    check_pass(CONVOLVE, pooled(0.5), (IMAGE,), target=target(), rewrites=1)
+    reason = "a max pool reads it, and drops what widens its range: 1 of 6 channels"
+    check_declines(CONVOLVE, pooled(-0.5), (IMAGE,), reason=reason, target=target())
+
+
+def test_a_norm_that_more_than_a_max_pool_reads():
+    model = pooled(-0.5)
+    model.forward = lambda x: (
+        y := model.norm(model.first(x).relu()),
+        model.last(F.max_pool2d(y, 2)),
+        model.last(y),
+    )
+    check_pass(CONVOLVE, model, (IMAGE,), target=target(), rewrites=1)
+
+
 def test_a_norm_that_stays_float_takes_the_integers_from_the_next():
     model = uneven(
         net(
