@@ -16,6 +16,7 @@ from rewrite.errors import UsageError
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.layer_sizes import layer_name
 from rewrite.losses import Inspection, LayerLoss, OutputLoss
+from rewrite.output_quantizers import OutputQuantizers
 from rewrite.program import Program
 from rewrite.provenance import source_line
 from rewrite.quantization.found_precision import found_precision
@@ -162,6 +163,7 @@ class _Batch:
         self.places = {node: place for place, node in enumerate(plain.graph.nodes)}
         self.outputs = {n for n in plain.outputs() if isinstance(n, fx.Node)}
         self.float = Interpreter(plain, self._keep)
+        self.last = OutputQuantizers(quantized)
         names = [node.name for node in plain.inputs()]
         flat = plain.signature.flatten_inputs(args, kwargs)
         self.given = dict(zip(names, flat, strict=True))
@@ -193,7 +195,7 @@ class _Batch:
         target: Any = node.target
         exact, local = self.exact[node.name], target(*args, **kwargs)
         is_float = isinstance(exact, torch.Tensor) and exact.is_floating_point()
-        if is_float and not torch.equal(exact, local):
+        if is_float and not torch.equal(exact, self.last.round(node.name, local)):
             self._record(node, args, kwargs, exact, local)
         return exact
 
@@ -209,7 +211,7 @@ class _Batch:
         if layer is None:
             twin = self.nodes[node.name]
             layer = self.layers[node.name] = _describe(twin, node, self.quantized)
-        layer.own.add(exact, local)
+        layer.own.add(exact, self.last.round(node.name, local))
         self.local[node.name] = local
         twin = self.nodes[node.name]
         given = dict(zip(arguments(node), args, strict=False)) | kwargs
@@ -247,7 +249,12 @@ class _Batch:
                 for source in node.all_input_nodes:
                     if last[source] is node and source not in self.outputs:
                         changed.pop(source, None)
-        return [look_up(n) if isinstance(n, fx.Node) else n for n in self.plain.outputs()]
+        outputs = [look_up(n) if isinstance(n, fx.Node) else n for n in self.plain.outputs()]
+        ends = [isinstance(n, fx.Node) and n.name == name for n in self.plain.outputs()]
+        return [
+            self.last.round(name, value) if end else value
+            for end, value in zip(ends, outputs, strict=True)
+        ]
 
     def _behind(self, node: fx.Node) -> list[fx.Node]:
         """Return the calls that depend on one, in their order."""

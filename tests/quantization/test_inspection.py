@@ -62,6 +62,20 @@ def test_a_single_layer_costs_what_everything_costs():
     assert layer.own.db == pytest.approx(layer.accumulated.db, abs=1e-9)
 
 
+def test_rounding_of_an_output_is_the_last_layer_s():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    image = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = inspected(nn.Conv2d(3, 8, 1), image)
+    (alone,) = found.layers
+    assert alone.output.db == pytest.approx(found.total.db, abs=1e-9)
+    assert alone.own.db == pytest.approx(found.total.db, abs=1e-9)
+    found = inspected(net, image)
+    together = -10 * math.log10(sum(x.output.noise for x in found.layers))
+    assert together == pytest.approx(found.total.db, abs=0.5)
+    assert found.layers[0].layer == "2"
+
+
 def test_losses_of_layers_add_up():
     torch.manual_seed(0)
     net = nn.Sequential(
