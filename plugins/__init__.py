@@ -17,11 +17,13 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     from rewrite_plugins.calibrate import Calibrate
     from rewrite_plugins.complete_node_units import CompleteNodeUnits
     from rewrite_plugins.convolve_batch_norm import ConvolveBatchNorm
+    from rewrite_plugins.convolve_transposed import ConvolveTransposed
     from rewrite_plugins.correct_bias import CorrectBias
     from rewrite_plugins.expand_attention import ExpandAttention
     from rewrite_plugins.flatten_tokens import FlattenTokens
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
     from rewrite_plugins.halve_floats import HalveFloats
+    from rewrite_plugins.hoist_activations import HoistActivations
     from rewrite_plugins.insert_quantizers import InsertQuantizers
     from rewrite_plugins.lay_out_linear import LayOutLinear
     from rewrite_plugins.limit_masks import LimitMasks
@@ -37,6 +39,8 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         RemoveDeadCode,
         ExpandAttention,
         LimitMasks,
+        ConvolveTransposed,
+        HoistActivations,
         ConvolveBatchNorm,
         SplitActivations,
         SplitComposites,

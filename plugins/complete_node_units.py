@@ -28,7 +28,8 @@ class CompleteNodeUnits(Pass):
     after = ("calibrate", "lay-out-linear", "flatten-tokens")
 
     of: tuple[str, ...] = option(
-        ("layout", "max-pool", "concat"), help="Kinds of operators that get quantizers."
+        ("layout", "max-pool", "nearest-resize", "concat"),
+        help="Kinds of operators that get quantizers.",
     )
 
     def run(self, program: Program, context: Context) -> Outcome:

@@ -24,7 +24,7 @@ from rewrite import (
 aten = torch.ops.aten
 
 _CONV = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
-_CONV_TRANSPOSE = (
+TRANSPOSED = (
     aten.conv_transpose1d.default,
     aten.conv_transpose2d.input,
     aten.conv_transpose3d.input,
@@ -55,7 +55,7 @@ class FoldIntoProducer(Rule):
     pattern = Op(
         aten.batch_norm.default,
         "norm",
-        input=Op((*_CONV, *_CONV_TRANSPOSE, *_LINEAR), "layer"),
+        input=Op((*_CONV, *TRANSPOSED, *_LINEAR), "layer"),
     )
     report_misses = False
 
@@ -74,7 +74,7 @@ class FoldIntoProducer(Rule):
         scale, shift = affine_of(norm, emit)
         weight: fx.Node = bound["weight"]
         # A transposed convolution with the same weight has its output channels elsewhere.
-        layout = (is_call(layer, *_CONV_TRANSPOSE), bound.get("groups", 1))
+        layout = (is_call(layer, *TRANSPOSED), bound.get("groups", 1))
         recipe = ("fold-batch-norm", *layout, *_statistics(norm))
         new_weight = emit.weight(
             lambda: _scale_outputs(emit.tensor(weight), scale, layer),
@@ -164,7 +164,7 @@ def _per_input(vector: Tensor, weight: Tensor, groups: int) -> Tensor:
 
 
 def _scale_outputs(weight: Tensor, scale: Tensor, layer: fx.Node) -> Tensor:
-    if not is_call(layer, *_CONV_TRANSPOSE):
+    if not is_call(layer, *TRANSPOSED):
         return weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
     groups = argument(layer, "groups")
     grouped = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])

@@ -26,6 +26,7 @@ from rewrite.schema import argument_names, arguments
 aten = torch.ops.aten
 _COMMUTATIVE = frozenset({aten.add.Tensor, aten.mul.Tensor})
 _SCALED = frozenset({aten.add.Tensor, aten.sub.Tensor})
+_MOST_NAMED = 4
 
 Binding = dict[str, Any]
 
@@ -200,8 +201,11 @@ class Op(Pattern):
         yield from step(list(self.arguments.items()), binding)
 
     def describe(self) -> str:
-        """Name the operators."""
-        return " or ".join(dict.fromkeys(operator_name(t) for t in self.targets))
+        """Name the operators, of many only the first."""
+        names = list(dict.fromkeys(operator_name(t) for t in self.targets))
+        if len(names) > _MOST_NAMED:
+            names[_MOST_NAMED - 1 :] = [f"{len(names) - _MOST_NAMED + 1} others"]
+        return " or ".join(names)
 
     def why_not(self, node: fx.Node) -> str:
         """Say which argument of a call with the right operator does not fit."""

@@ -296,3 +296,10 @@ def test_a_pattern_finds_its_own_tree_with_operands_swapped_anywhere(tree, swap)
     assert match is not None
     # Alike operands may stand for each other, so x may be bound to y, but never to a constant.
     assert all(isinstance(node, fx.Node) or node in (2, 0.5) for node in match.binding.values())
+
+
+def test_of_many_operators_only_the_first_are_named():
+    few = (aten.relu.default, aten.gelu.default, aten.silu.default, aten.tanh.default)
+    assert Op(few).describe() == "relu or gelu or silu or tanh"
+    many = (*few, aten.elu.default)
+    assert Op(many).describe() == "relu or gelu or silu or 2 others"

@@ -33,6 +33,8 @@ def kinds_of(model: nn.Module, *inputs: torch.Tensor) -> list[str]:
         (nn.MaxPool2d(2), "max-pool"),
         (nn.AvgPool2d(2), "average-pool"),
         (nn.AdaptiveAvgPool2d(1), "global-average-pool"),
+        (nn.Upsample(scale_factor=2), "nearest-resize"),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), ""),
         (nn.PixelShuffle(2), "layout"),
         (nn.Flatten(), "layout"),
         (nn.GELU(), "gelu"),

@@ -57,6 +57,19 @@ class Upscale(nn.Module):
         return self.last(self.groups(self.up(self.first(x).relu()).relu()).relu())
 
 
+class Neck(nn.Module):
+    """An image enlarged to the size of another, and joined with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(16, 16, 1), nn.Conv2d(16, 16, 2, stride=2)
+        self.join = nn.Conv2d(32, 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        coarse = F.interpolate(self.coarse(x).relu(), scale_factor=2.0, mode="nearest")
+        return self.join(torch.cat((self.fine(x).relu(), coarse), 1))
+
+
 class Gates(nn.Module):
     """A layer behind a sigmoid and a tanh, multiplied as in a gated unit."""
 
@@ -81,6 +94,10 @@ def upscale() -> Made:
     return Upscale(), {"x": torch.randn(1, 16, 6, 6)}, {}
 
 
+def neck() -> Made:
+    return Neck(), {"x": torch.randn(1, 16, 6, 6)}, {}
+
+
 def gates() -> Made:
     return Gates(), {"x": torch.randn(4, 16)}, {}
 
@@ -91,6 +108,7 @@ CASES = {
         Case("conv-net", conv_net),
         Case("block", block),
         Case("upscale", upscale),
+        Case("neck", neck),
         Case("gates", gates),
     )
 }
