@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-from rewrite import Emitter, Match, Op, Program, Reject, Rule, RulePass, Var, argument
+from rewrite import Emitter, Match, Op, Program, Reject, Rule, RulePass, Var, argument, option
+from rewrite.errors import unknown
 
 aten = torch.ops.aten
 
@@ -25,9 +26,16 @@ class SplitActivations(RulePass):
     after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
     before = ("split-composites", "insert-quantizers")
 
+    of: tuple[str, ...] = option(("silu", "prelu"), help="Activations to split.")
+
+    def __post_init__(self) -> None:
+        for name in self.of:
+            if name not in _RULES:
+                raise unknown("activation to split", name, _RULES)
+
     def rules(self) -> list[Rule]:
         """One rule for SiLU, and two for PReLU."""
-        return [SiluIsProduct(), PreluIsLeaky(), PreluIsSum()]
+        return [rule() for name in self.of for rule in _RULES[name]]
 
 
 class SiluIsProduct(Rule):
@@ -93,6 +101,12 @@ class PreluIsSum(Rule):
         below = emit.call(aten.clamp.default, like=root, self=x, max=0)
         below = emit.call(aten.mul.Tensor, like=root, self=below, other=slopes)
         return emit.call(aten.add.Tensor, like=root, self=above, other=below)
+
+
+_RULES: dict[str, tuple[type[Rule], ...]] = {
+    "silu": (SiluIsProduct,),
+    "prelu": (PreluIsLeaky, PreluIsSum),
+}
 
 
 def _along_channels(match: Match) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -70,11 +71,14 @@ def choose_passes(host: PluginHost, request: Request) -> list[Pass]:
         return build_passes(host, request.passes)
     preset = host.find_preset(request.preset or DEFAULT_PRESET)
     passes = [host.find_pass(name) for name in preset.passes]
-    for name in host.find_target(request.target).prepare:
-        found = host.find_pass(name)
-        if name not in preset.passes and set(found.before) & set(preset.passes):
-            passes.append(found)
-    return [p() for p in order_passes(passes)]
+    options: dict[str, dict[str, Any]] = {}
+    for text in host.find_target(request.target).prepare:
+        for spec in parse_passes(text):
+            found = host.find_pass(spec.name)
+            if spec.name not in preset.passes and set(found.before) & set(preset.passes):
+                passes.append(found)
+                options[spec.name] = dict(spec.options)
+    return [build(p, p.name, options.get(p.name, {})) for p in order_passes(passes)]
 
 
 def legalize(

@@ -29,19 +29,17 @@ def check_names(target: Target, passes: Mapping[str, type[Pass]]) -> None:
     for name in target.runtimes:
         if name not in known:
             raise unknown("runtime", name, known, where=target.source)
-    for name in target.prepare:
-        if name not in passes:
-            raise unknown("pass to prepare with", name, passes, where=target.source)
-    for text in target.legalize:
-        _check_pass(text, target, passes)
+    for key in ("prepare", "legalize"):
+        for text in getattr(target, key):
+            _check_pass(key, text, target, passes)
 
 
-def _check_pass(text: str, target: Target, passes: Mapping[str, type[Pass]]) -> None:
+def _check_pass(key: str, text: str, target: Target, passes: Mapping[str, type[Pass]]) -> None:
     try:
         for spec in parse_passes(text):
             if spec.name not in passes:
                 raise unknown("pass", spec.name, passes)
             build(passes[spec.name], spec.name, dict(spec.options))
     except UsageError as error:
-        where = f'{target.source}: legalize = ["{text}"]'
+        where = f'{target.source}: {key} = ["{text}"]'
         raise UsageError(error.what, where=where, hint=error.hint) from None

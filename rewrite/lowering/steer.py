@@ -11,6 +11,7 @@ from rewrite.lowering.barrier import same
 from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.constants import constant
 from rewrite.lowering.pools import merge_squeezes
+from rewrite.lowering.silus import join_silus
 from rewrite.lowering.sizes import hide_sizes
 
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
@@ -109,6 +110,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "zero-point-behind-concat": hold_concats,
     "squeezed-pool": merge_squeezes,
     "product-without-bias": hold_products,
+    "silu-behind-dequantizer": join_silus,
 }
 """What to do about each fault, by its name in a target."""
 

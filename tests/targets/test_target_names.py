@@ -24,8 +24,9 @@ def written(plugin):
     [
         ('rules = ["static-shape"]', "unknown rule 'static-shape'", "'static-shapes'"),
         ('runtimes = ["onnxruntim"]', "unknown runtime 'onnxruntim'", "'onnxruntime'"),
-        ('prepare = ["limit-mask"]', "unknown pass to prepare with", "'limit-masks'"),
+        ('prepare = ["limit-mask"]', "unknown pass 'limit-mask'", "'limit-masks'"),
         ('legalize = ["flaten-tokens"]', "unknown pass 'flaten-to", "'flatten-tokens'"),
+        ('prepare = ["split-activations{of=selu}"]', "'selu'", "'silu'"),
         ('legalize = ["lay-out-linear{form=gem}"]', "'gem'", "'gemm'"),
         ('legalize = ["lay-out-linear{fom=gemm}"]', "'fom'", "'form'"),
         ('legalize = ["lay-out-linear{"]', "expected a closing '}'", None),
@@ -37,7 +38,7 @@ def test_a_name_that_is_not_there(keys, what, hint, written, tmp_path):
     error = caught.value
     assert what in error.what, error.what
     file = str(tmp_path / "mine.toml")
-    assert error.where == (f"{file}: {keys}" if "legalize" in keys else file)
+    assert error.where == (f"{file}: {keys}" if "lega" in keys or "prep" in keys else file)
     assert hint is None or hint in error.hint
 
 

@@ -1,0 +1,48 @@
+"""SiLUs behind integers, as ONNX Runtime's own operator."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+_DOMAIN = "com.microsoft"
+
+
+def join_silus(model: ir.Model) -> None:
+    """Write x·σ(x) of what comes from a DequantizeLinear as QuickGelu(x, α = 1), in place.
+
+    ONNX Runtime makes one kernel of Sigmoid and Mul where both read the same tensor. A
+    DequantizeLinear with two readers it copies for each of them, before it looks for such pairs.
+    """
+    for node in list(model.graph):
+        sigmoid = _sigmoid_of(node)
+        if sigmoid is None or not _is_dequantized(sigmoid.inputs[0]):
+            continue
+        joined = ir.node(
+            "QuickGelu",
+            sigmoid.inputs,
+            {"alpha": 1.0},
+            domain=_DOMAIN,
+            name=node.name,
+        )
+        ir.convenience.replace_nodes_and_values(
+            model.graph, node, [sigmoid, node], [joined], node.outputs, joined.outputs
+        )
+        model.opset_imports[_DOMAIN] = 1
+
+
+def _sigmoid_of(node: ir.Node) -> ir.Node | None:
+    """Return the Sigmoid of x that only this product x·σ(x) reads."""
+    if node.op_type != "Mul":
+        return None
+    for x, gate in (node.inputs, node.inputs[::-1]):
+        made = gate.producer() if gate is not None else None
+        if made is None or gate is None or made.op_type != "Sigmoid" or made.inputs[0] is not x:
+            continue
+        alone = len(gate.uses()) == 1 and not gate.is_graph_output()
+        return made if alone else None
+    return None
+
+
+def _is_dequantized(value: ir.Value | None) -> bool:
+    producer = value.producer() if value is not None else None
+    return producer is not None and producer.op_type == "DequantizeLinear"
