@@ -20,6 +20,7 @@ AVOIDABLE = (
     "zero-point-behind-concat",
     "squeezed-pool",
     "product-without-bias",
+    "silu-behind-dequantizer",
 )
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 
@@ -39,6 +40,10 @@ class OpRule:
     result has the scale of the first input, which is a weight."""
     least_channels: int = 0
     """Layers with fewer input or output channels stay float."""
+    float_output: bool = False
+    """Kernels give floats as well, so that what no int8 kernel reads is not quantized."""
+    no_zero_point: bool = False
+    """Calls whose first input may be negative stay float: unsigned integers need a zero point."""
 
 
 @dataclass(frozen=True)

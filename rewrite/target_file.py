@@ -46,7 +46,7 @@ KEYS = {
     "producer",
     "cost",
 }
-RULE_KEYS = ("inputs", "output", "mode", "least-channels")
+RULE_KEYS = ("inputs", "output", "float-output", "no-zero-point", "mode", "least-channels")
 BIASES = ("int32", "int8", "float32")
 HALVES = ("none", "storage", "compute")
 _NAMED = ("spec", "op", "producer", "ends")
@@ -274,7 +274,14 @@ class _Reader:
             raise UsageError(f"least-channels of [op.{kind}] is negative", where=self.source)
         for name in [*inputs.values(), *([output] if output else [])]:
             self._known(name, specs)
-        return OpRule(inputs, output, mode, rule.get("least-channels", 0))
+        return OpRule(
+            inputs,
+            output,
+            mode,
+            least_channels=rule.get("least-channels", 0),
+            float_output=rule.get("float-output", False),
+            no_zero_point=rule.get("no-zero-point", False),
+        )
 
     def _known(self, name: str, specs: Mapping[str, QuantSpec]) -> None:
         if name not in specs:

@@ -58,7 +58,14 @@ _SPEC = {
     "dtype": _TEXT,
     "range": _PAIR,
 }
-_OP = {"inputs": _TABLE, "output": _TEXT, "mode": _TEXT, "least-channels": _WHOLE}
+_OP = {
+    "inputs": _TABLE,
+    "output": _TEXT,
+    "float-output": _FLAG,
+    "no-zero-point": _FLAG,
+    "mode": _TEXT,
+    "least-channels": _WHOLE,
+}
 _ENTRIES = {"spec": _SPEC, "op": _OP}
 
 

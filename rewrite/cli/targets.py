@@ -100,6 +100,10 @@ def _output(rule: dict[str, Any]) -> str:
     """Return what an operator's result is, and what the rule asks for besides."""
     kept = rule["mode"] in ("share", "follow")
     parts = [rule["output"] or ("as the input" if kept else "float")]
+    if rule["float_output"]:
+        parts.append("float where no int8 kernel reads it")
+    if rule["no_zero_point"]:
+        parts.append("for inputs that are never negative")
     if rule["least_channels"]:
         parts.append(f"{rule['least_channels']} channels or more")
     return ", ".join(parts)

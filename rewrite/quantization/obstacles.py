@@ -11,6 +11,7 @@ from torch import fx
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
+from rewrite.quantization.signs import is_never_negative
 from rewrite.quantization.weights import channels
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
@@ -43,6 +44,9 @@ class Obstacles:
             reason = self._at(node, name, bound.get(name), spec)
             if reason:
                 return reason
+        first = bound.get(next(iter(rule.inputs), ""))
+        if rule.no_zero_point and isinstance(first, fx.Node) and not is_never_negative(first):
+            return "its input may be negative: int8 kernels take integers without a zero point"
         if not self._is_finite(bound.get("bias")):
             return "its bias holds NaN or infinite values, which no scale represents"
         return _too_narrow(node, rule.least_channels)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import fx
@@ -14,6 +13,7 @@ from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS
 from rewrite.quantization.obstacles import Obstacles, values_of
+from rewrite.quantization.signs import lower_bound
 from rewrite.schema import arguments
 from rewrite.target import OpRule, Target
 
@@ -131,9 +131,10 @@ class _Planner:
         """Quantize what a call gives, behind an activation that its kernel takes in."""
         absorbed = self._absorbed(node)
         fused = None if absorbed else self._fused(node)
-        if not rule.output or (fused and not self.leads_to_kernel[fused]):
-            return
         carrier = absorbed or fused or node
+        must_lead = fused is not None or rule.float_output
+        if not rule.output or (must_lead and not self.leads_to_kernel[carrier]):
+            return
         self.result.stored.setdefault(carrier, (rule.output, carrier))
 
     def _skip(self, node: fx.Node, rule: OpRule) -> None:
@@ -179,7 +180,7 @@ class _Planner:
 
     def _absorbed(self, node: fx.Node) -> fx.Node | None:
         user = _only_user(node)
-        absorbs = user is not None and kind(user) in self.target.absorbs and _cuts_at_zero(user)
+        absorbs = user is not None and kind(user) in self.target.absorbs and lower_bound(user) == 0
         return user if absorbs else None
 
     def _fused(self, node: fx.Node) -> fx.Node | None:
@@ -224,12 +225,3 @@ def _is_float32(node: fx.Node) -> bool:
 
 def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
-
-
-def _cuts_at_zero(node: fx.Node) -> bool:
-    """Tell whether an activation's lower bound is zero, so that a zero point of qmin absorbs it."""
-    if kind(node) == "relu":
-        return True
-    bound: dict[str, Any] = arguments(node)
-    low = bound.get("min", bound.get("min_val", 0))
-    return isinstance(low, (int, float)) and low == 0

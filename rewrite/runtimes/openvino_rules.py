@@ -94,7 +94,7 @@ def _two_activations(node: ir.Node, first: qdq.Dequantized, second: qdq.Dequanti
 def _signed_convolution(
     node: ir.Node, first: qdq.Dequantized, second: qdq.Dequantized
 ) -> str | None:
-    if "Conv" not in node.op_type or first.dtype is not ir.DataType.INT8:
+    if node.op_type != "Conv" or first.dtype is not ir.DataType.INT8:
         return None
     return "activation is int8: convolutions take uint8, or on some CPUs int8 with zero point 0"
 

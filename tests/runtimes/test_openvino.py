@@ -195,11 +195,13 @@ def test_matmul_weight_per_channel_along_the_input(ov):
 
 
 @pytest.mark.parametrize(
-    ("zero_point", "reason"), [(0, None), (128, "activation has zero point 128")]
+    ("dtype", "zero_point", "reason"),
+    [(U8, 0, None), (S8, 0, None), (U8, 128, "activation has zero point 128")],
 )
-def test_conv_transpose(ov, zero_point, reason):
-    g, x = image(zero_point=zero_point)
-    w = g.weight("w", [4, 8, 2, 2])
+@pytest.mark.parametrize("axis", [None, 1])
+def test_conv_transpose(ov, dtype, zero_point, reason, axis):
+    g, x = image(dtype=dtype, zero_point=zero_point)
+    w = g.weight("w", [4, 8, 2, 2], axis=axis)
     g.output(g.qdq(g.op("ConvTranspose", x, w, name="c", strides=[2, 2])))
     check(ov(g)["c"], "Deconvolution", reason=reason)
 
