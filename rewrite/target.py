@@ -17,6 +17,7 @@ AVOIDABLE = (
     "float-relu-behind-product",
     "product-read-twice",
     "float-weight-quantized",
+    "quantizer-moved-past-pool",
     "zero-point-behind-concat",
     "squeezed-pool",
     "product-without-bias",

@@ -102,11 +102,32 @@ def hold_products(model: ir.Model) -> None:
             use.node.replace_input_with(use.idx, copy.outputs[0])
 
 
+def hold_pools(model: ir.Model) -> None:
+    """Put max(y, lowest) = y between a max pool of floats and its quantizers.
+
+    ONNX Runtime moves a QuantizeLinear up past a MaxPool, whose kernel of integers takes several
+    times as long as the one of floats, unless a quantized convolution lays them out for it.
+    """
+    for node in list(model.graph):
+        output = node.outputs[0]
+        if node.op_type != "MaxPool" or output.dtype != ir.DataType.FLOAT:
+            continue
+        readers = [use for use in output.uses() if use.node.op_type != "MaxPool"]
+        quantized = [use for use in readers if _becomes_quantized(use.node)]
+        if not quantized or _is_dequantized(node.inputs[0]):
+            continue
+        copy = same(model, output, f"{node.name}_held")
+        model.graph.insert_after(node, copy)
+        for use in quantized:
+            use.node.replace_input_with(use.idx, copy.outputs[0])
+
+
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "size-moved-to-conv": hide_sizes,
     "float-relu-behind-product": free_products,
     "product-read-twice": split_readers,
     "float-weight-quantized": keep_weights,
+    "quantizer-moved-past-pool": hold_pools,
     "zero-point-behind-concat": hold_concats,
     "squeezed-pool": merge_squeezes,
     "product-without-bias": hold_products,

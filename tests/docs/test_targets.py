@@ -112,6 +112,7 @@ def test_what_it_says_of_each():
         "float-relu-behind-product",
         "product-read-twice",
         "float-weight-quantized",
+        "quantizer-moved-past-pool",
         "silu-behind-dequantizer",
     }
     shared = {"size-moved-to-conv", "zero-point-behind-concat", "product-without-bias"}

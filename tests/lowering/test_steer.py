@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import onnx
+import onnxruntime
 import pytest
 import torch
 from rewrite_plugins.lowerings import LOWERINGS
@@ -13,7 +15,7 @@ from torch.export import Dim
 from rewrite import capture
 from rewrite.equivalence import difference
 from rewrite.errors import UsageError
-from rewrite.lowering.lower import feeds, lower
+from rewrite.lowering.lower import feeds, lower, save
 from rewrite.lowering.steer import FAULTS
 from rewrite.runtimes import get_runtime
 from rewrite.target import AVOIDABLE, Target
@@ -288,3 +290,44 @@ def test_a_float_layer_that_the_runtime_leaves_alone_is_left_alone(case, tmp_pat
     verdicts = get_runtime("onnxruntime").load(written(lowered, tmp_path), threads=1).kernels()
     (kernel,) = [v.kernel for v in verdicts if not v.eligible]
     assert kernel in ("Conv", "FusedConv", "MatMul")
+
+
+def pooled(front, *pools):
+    """A convolution behind max pools, which read what `front` makes of an image."""
+    torch.manual_seed(0)
+    return nn.Sequential(*front, *(pools or (nn.MaxPool2d(2),)), nn.Conv2d(3, 4, 1)).eval()
+
+
+def optimized(model, tmp_path):
+    """Return the operators that ONNX Runtime puts behind each of its quantizers."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    save(model, tmp_path / "model.onnx")
+    onnxruntime.InferenceSession(
+        str(tmp_path / "model.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    nodes = onnx.load(tmp_path / "optimized.onnx").graph.node
+    made = {o for node in nodes if node.op_type == "QuantizeLinear" for o in node.output}
+    return {node.op_type for node in nodes if made & set(node.input)}
+
+
+@pytest.mark.parametrize(
+    "pools", [(), (nn.MaxPool2d(2), nn.MaxPool2d(3, 1, 1))], ids=["one", "two"]
+)
+def test_a_pool_of_floats_stays_one(pools, tmp_path):
+    program = quantized(pooled([nn.Tanh()], *pools), IMAGE)
+    before = lower(program, 20, {}, {})
+    assert "MaxPool" in optimized(before.model, tmp_path)
+    after = lower(program, 20, {}, {}, ("quantizer-moved-past-pool",))
+    assert "MaxPool" not in optimized(after.model, tmp_path)
+    assert after.ops()["Max"] == 1
+    (actual,) = run(written(after, tmp_path), program, IMAGE).values()
+    torch.testing.assert_close(torch.from_numpy(actual), program(IMAGE), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "front", [[nn.Conv2d(3, 3, 1), nn.ReLU()], [nn.Conv2d(3, 3, 1)]], ids=["relu", "none"]
+)
+def test_a_pool_of_integers_stays_one(front, tmp_path):
+    lowered = lower(quantized(pooled(front), IMAGE), 20, {}, {}, ("quantizer-moved-past-pool",))
+    assert "Max" not in lowered.ops()
