@@ -119,8 +119,13 @@ def work_of(node: fx.Node) -> Work | None:
 def elements(node: fx.Node) -> float | None:
     """Return how many elements a value has on the example inputs; None where that is not known."""
     val = node.meta.get("val")
-    if not isinstance(val, torch.Tensor):
-        return None
+    if isinstance(val, (tuple, list)) and all(isinstance(part, torch.Tensor) for part in val):
+        parts = [_count(part) for part in val]
+        return None if None in parts else float(sum(part or 0.0 for part in parts))
+    return _count(val) if isinstance(val, torch.Tensor) else None
+
+
+def _count(val: torch.Tensor) -> float | None:
     count = 1.0
     for each in val.shape:
         known = size(each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ _KINDS: dict[Any, str] = {
     aten.upsample_nearest1d.vec: "nearest-resize",
     aten.upsample_nearest2d.vec: "nearest-resize",
     aten.upsample_nearest3d.vec: "nearest-resize",
+    aten.split_with_sizes.default: "split",
+    aten.split.Tensor: "split",
     aten.reshape.default: "layout",
     aten.permute.default: "layout",
     aten.transpose.int: "layout",
@@ -76,9 +79,19 @@ def kind(node: fx.Node) -> str:
     """Return the kind of a call, '' for one no target has rules for."""
     if node.op != "call_function":
         return ""
+    if node.target is operator.getitem:
+        return "split" if split_of(node) else ""
     if node.target is aten.mean.dim:
         return _SPACE if _covers_space(node) else ""
     return _KINDS.get(node.target, "")
+
+
+def split_of(node: fx.Node) -> fx.Node | None:
+    """Return the split that a call takes one part of, None for any other call."""
+    if node.target is not operator.getitem:
+        return None
+    source = node.all_input_nodes[0]
+    return source if _KINDS.get(source.target) == "split" else None
 
 
 def _covers_space(node: fx.Node) -> bool:

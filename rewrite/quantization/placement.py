@@ -10,7 +10,7 @@ from torch import fx
 
 from rewrite.passes import Rejection
 from rewrite.program import Program
-from rewrite.quantization.kinds import is_weight, kind
+from rewrite.quantization.kinds import is_weight, kind, split_of
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS
 from rewrite.quantization.obstacles import Obstacles, values_of
 from rewrite.quantization.signs import lower_bound
@@ -161,7 +161,10 @@ class _Planner:
             self.result.stored.setdefault(node, (spec, table))
 
     def _share(self, node: fx.Node) -> None:
-        source = node.all_input_nodes[0] if node.all_input_nodes else None
+        if not isinstance(node.meta.get("val"), torch.Tensor):
+            return  # a split, of which the parts are tensors
+        whole = split_of(node) or node
+        source = whole.all_input_nodes[0] if whole.all_input_nodes else None
         if source in self.result.stored:
             self.result.stored.setdefault(node, self.result.stored[source])
 

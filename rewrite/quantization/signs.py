@@ -17,6 +17,7 @@ _KEPT = (
     "max-pool",
     "mul",
     "nearest-resize",
+    "split",
 )
 """Kinds that give nothing negative where they read nothing negative."""
 

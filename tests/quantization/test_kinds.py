@@ -85,3 +85,17 @@ def test_targets_speak_of_kinds_that_exist(name):
     target = PluginHost().find_target(name)
     known = kinds.KINDS
     assert {*target.ops, *target.absorbs, *target.fuses, *target.producers} <= known
+
+
+def test_parts_of_a_split_are_one():
+    program = capture(Halves().eval(), (torch.randn(2, 4),))
+    found = [kind(n) for n in program.graph.nodes if n.op == "call_function"]
+    assert sorted(found) == ["", "", "add", "split", "split", "split"]
+
+
+class Halves(nn.Module):
+    """A split, and another operator of several results."""
+
+    def forward(self, x):
+        left, right = x.chunk(2, 1)
+        return left + right, x.topk(1)[0]

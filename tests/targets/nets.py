@@ -58,7 +58,7 @@ class Upscale(nn.Module):
 
 
 class Neck(nn.Module):
-    """An image enlarged to the size of another, and joined with it."""
+    """An image enlarged to the size of another, and joined with both halves of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,8 @@ class Neck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         coarse = F.interpolate(self.coarse(x).relu(), scale_factor=2.0, mode="nearest")
-        return self.join(torch.cat((self.fine(x).relu(), coarse), 1))
+        left, right = self.fine(x).relu().chunk(2, 1)
+        return self.join(torch.cat((right, coarse, left), 1))
 
 
 class Gates(nn.Module):
