@@ -47,6 +47,15 @@ MODELS = (
     "vit_tiny",
     "swin_tiny",
     "bert_encoder",
+    "shufflenetv2",
+    "mobilenetv3",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "yolo",
+    "unet",
+    "hifigan",
+    "resnet3d",
+    "lstm_tagger",
 )
 TARGETS = {"ort-x64": OnnxRuntimeFile, "openvino": OpenVinoFile}
 BASE = "torch.onnx float"
