@@ -22,6 +22,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     from rewrite_plugins.expand_attention import ExpandAttention
     from rewrite_plugins.flatten_tokens import FlattenTokens
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
+    from rewrite_plugins.fold_scales import FoldScales
     from rewrite_plugins.halve_floats import HalveFloats
     from rewrite_plugins.hoist_activations import HoistActivations
     from rewrite_plugins.insert_quantizers import InsertQuantizers
@@ -39,6 +40,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         RemoveDeadCode,
         ExpandAttention,
         LimitMasks,
+        FoldScales,
         ConvolveTransposed,
         HoistActivations,
         ConvolveBatchNorm,

@@ -23,7 +23,7 @@ from rewrite import (
 
 aten = torch.ops.aten
 
-_CONV = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
+CONV = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
 TRANSPOSED = (
     aten.conv_transpose1d.default,
     aten.conv_transpose2d.input,
@@ -55,7 +55,7 @@ class FoldIntoProducer(Rule):
     pattern = Op(
         aten.batch_norm.default,
         "norm",
-        input=Op((*_CONV, *TRANSPOSED, *_LINEAR), "layer"),
+        input=Op((*CONV, *TRANSPOSED, *_LINEAR), "layer"),
     )
     report_misses = False
 
@@ -77,7 +77,7 @@ class FoldIntoProducer(Rule):
         layout = (is_call(layer, *TRANSPOSED), bound.get("groups", 1))
         recipe = ("fold-batch-norm", *layout, *_statistics(norm))
         new_weight = emit.weight(
-            lambda: _scale_outputs(emit.tensor(weight), scale, layer),
+            lambda: scale_outputs(emit.tensor(weight), scale, layer),
             source=str(weight.target),
             recipe=recipe,
         )
@@ -163,7 +163,8 @@ def _per_input(vector: Tensor, weight: Tensor, groups: int) -> Tensor:
     return spread.reshape(weight.shape[0], weight.shape[1], *[1] * (weight.dim() - 2))
 
 
-def _scale_outputs(weight: Tensor, scale: Tensor, layer: fx.Node) -> Tensor:
+def scale_outputs(weight: Tensor, scale: Tensor, layer: fx.Node) -> Tensor:
+    """Multiply what a layer's weight gives, by one factor for each output channel."""
     if not is_call(layer, *TRANSPOSED):
         return weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
     groups = argument(layer, "groups")
@@ -216,11 +217,11 @@ def _not_a_layer(layer: fx.Node) -> str | None:
 
 
 def _cannot_absorb(norm: fx.Node, user: fx.Node, shifted: bool) -> str | None:
-    if not is_call(user, *_CONV, *_LINEAR) or argument(user, "input") is not norm:
+    if not is_call(user, *CONV, *_LINEAR) or argument(user, "input") is not norm:
         return f"it is read by '{user.name}', which is no convolution or linear layer"
     if not (isinstance(argument(user, "weight"), fx.Node) and _not_a_layer(user) is None):
         return _not_a_layer(user)
-    if is_call(user, *_CONV) and shifted and any(p != 0 for p in argument(user, "padding")):
+    if is_call(user, *CONV) and shifted and any(p != 0 for p in argument(user, "padding")):
         return (
             f"'{user.name}' pads with zeros, which are not normalised: folding would change "
             "the border"
