@@ -19,7 +19,7 @@ CLASSES = frozenset({*_LAYERS, *KINDS})
 _NARROW = 32
 """Groups of fewer input channels are multiplied one by one, each with its own overhead."""
 _MILLION = 1e6
-_RATES = ("quantize", "dequantize", "relayout", "call", "saving")
+_RATES = ("quantize", "dequantize", "relayout", "call", "saving", "exact-output")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class CostTable:
     """Per million elements between a float convolution and an int8 one: each has a layout."""
     call: float = 0.0
     """Per kernel, whatever its size."""
+    exact_output: float = 0.0
+    """What share of all kernels' int8 time it may cost that an output is not rounded."""
     saving: float = 0.0
     """What float must save, in a part of the program that shares conversions, to be taken."""
 
@@ -64,7 +66,7 @@ class CostTable:
         kernels, rates = {}, {}
         for name, value in data.items():
             if name in _RATES:
-                rates[name] = _number(value, name, source)
+                rates[name.replace("-", "_")] = _number(value, name, source)
             elif name in CLASSES:
                 kernels[name] = _kernel(value, name, source)
             else:

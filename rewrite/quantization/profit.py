@@ -111,6 +111,8 @@ class _Graph:
                 self._kernel(node, node in free)
             elif self._is_carrier(node):
                 self._carrier(node)
+        self.last = self._last(program)
+        self._keep_outputs_exact()
         for node in program.graph.nodes:
             if node.op in ("call_function", "placeholder") and not is_weight(node):
                 self._conversions(node)
@@ -120,6 +122,9 @@ class _Graph:
     def reason(self, node: fx.Node) -> str:
         """Say what a layer costs either way."""
         in_float, in_int8 = self.costs.of(node) or (0.0, 0.0)
+        if node in self.last and in_int8 < in_float:
+            share = f"{100 * self.costs.exact_output:.0f} %"
+            return f"int8 would round an output, and save less than {share} of all kernels' time"
         return (
             f"int8 would not make it faster: about {_time(in_int8)} and the conversions around it, "
             f"against {_time(in_float)} in float"
@@ -146,6 +151,21 @@ class _Graph:
         self.priced.append(node)
         _add(self.flow, _INT8, node, in_float)
         _add(self.flow, node, _FLOAT, in_int8 * _BENEFIT_OF_DOUBT)
+
+    def _last(self, program: Program) -> set[fx.Node]:
+        """Return the kernels that round what leaves the program: no other one depends on it."""
+        goes_on: dict[fx.Node, bool] = {}
+        for node in reversed(program.graph.nodes):
+            goes_on[node] = any(user in self.kernels or goes_on[user] for user in node.users)
+        return {n for n in self.kernels if not goes_on[n] and self._rule(n).output}
+
+    def _keep_outputs_exact(self) -> None:
+        """Let it cost a share of everything that int8 rounds an output."""
+        known = [self.costs.of(node) for node in self.kernels]
+        share = self.costs.exact_output * sum(cost[1] for cost in known if cost is not None)
+        for node in self.last.intersection(self.priced):
+            if share:
+                _add(self.flow, node, _FLOAT, share)
 
     def _conversions(self, node: fx.Node) -> None:
         """A value is turned into integers once for all that read them, and back once."""

@@ -45,6 +45,17 @@ class Block(nn.Module):
         return self.last(self.grouped(self.first(x).relu()).relu()) + x
 
 
+class Behind(nn.Module):
+    """The block, and a linear layer, whose result is a float one."""
+
+    def __init__(self):
+        super().__init__()
+        self.block, self.head = Block(), nn.Linear(12, 4)
+
+    def forward(self, x):
+        return self.head(self.block(x))
+
+
 def program_of(module, x=IMAGE, dynamic=None):
     torch.manual_seed(0)
     return capture(module.eval(), (x,), dynamic)
@@ -57,7 +68,7 @@ def marked(pass_, program):
 
 
 def test_a_narrow_grouped_convolution_stays_float_and_says_why():
-    _, rejected = marked(InsertQuantizers(), program_of(Block()))
+    _, rejected = marked(InsertQuantizers(), program_of(Behind()))
     assert rejected == {
         "conv2d_1": "int8 would not make it faster: about 143 µs and the conversions around it, "
         "against 39 µs in float"
@@ -97,7 +108,7 @@ def test_a_target_without_a_table_quantizes_everything():
 def test_the_file_runs_it_in_float(tmp_path):
     context = Context(target=TARGET, calibrators={"min-max": MinMax})
     passes = (InsertQuantizers(), Calibrate())
-    program = run_passes(program_of(Block()), passes, context).program
+    program = run_passes(program_of(Behind()), passes, context).program
     path = tmp_path / "block.onnx"
     save(lower(program, 20, {}, {}, TARGET.avoids).model, path)
     loaded = get_runtime("onnxruntime").load(path, threads=1)
@@ -137,6 +148,7 @@ quantize = {quantize}
 dequantize = {dequantize}
 relayout = {relayout}
 saving = 0
+exact-output = 0
 
 [cost.add]
 float = [{float}]
@@ -181,8 +193,27 @@ BEFORE = {"conv2d_1": "conv2d", "conv2d_2": "conv2d_1", "conv2d_3": "conv2d_2"}
 """Which convolution the input of each comes from."""
 
 
+@pytest.mark.parametrize(
+    ("share", "reason"),
+    [
+        (0.0, None),
+        (2.0, "int8 would round an output, and save less than 200 % of all kernels' time"),
+    ],
+)
+def test_an_output_is_not_rounded_for_a_little_time(share, reason):
+    costs = dataclasses.replace(TARGET.costs, exact_output=share, saving=0.0)
+    target = dataclasses.replace(TARGET, costs=costs)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(8, 64, 7), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.Sigmoid())
+    program = program_of(net)
+    kernels = find_kernels(program, target)
+    left = {n.name: reason for n, reason in unprofitable(program, target, kernels, kernels).items()}
+    assert left.get("conv2d_1") == reason
+    assert "conv2d" not in left
+
+
 def test_a_little_faster_is_not_worth_a_larger_file():
-    program = program_of(Block())
+    program = program_of(Behind())
     for saving, left in ((0, ["conv2d_1"]), (1e6, [])):
         costs = dataclasses.replace(TARGET.costs, saving=saving, relayout=0.0)
         target = dataclasses.replace(TARGET, costs=costs)
