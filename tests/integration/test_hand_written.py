@@ -9,7 +9,6 @@ from .nets import CASES
 from .nets_more import MORE
 
 FLOAT = {
-    "u-net": "target 'portable' has no rule for it",
     "odd-operators": "its weight is computed at run time, so it has no fixed scale per channel",
 }
 """Why a layer of a net stays float."""
