@@ -122,8 +122,8 @@ class _Graph:
     def reason(self, node: fx.Node) -> str:
         """Say what a layer costs either way."""
         in_float, in_int8 = self.costs.of(node) or (0.0, 0.0)
-        if node in self.last and in_int8 < in_float:
-            share = f"{100 * self.costs.exact_output:.0f} %"
+        if self.costs.exact_output and node in self.last and in_int8 < in_float:
+            share = f"{100 * self.costs.exact_output:g} %"
             return f"int8 would round an output, and save less than {share} of all kernels' time"
         return (
             f"int8 would not make it faster: about {_time(in_int8)} and the conversions around it, "
@@ -161,11 +161,12 @@ class _Graph:
 
     def _keep_outputs_exact(self) -> None:
         """Let it cost a share of everything that int8 rounds an output."""
+        if not self.costs.exact_output:
+            return
         known = [self.costs.of(node) for node in self.kernels]
         share = self.costs.exact_output * sum(cost[1] for cost in known if cost is not None)
         for node in self.last.intersection(self.priced):
-            if share:
-                _add(self.flow, node, _FLOAT, share)
+            _add(self.flow, node, _FLOAT, share)
 
     def _conversions(self, node: fx.Node) -> None:
         """A value is turned into integers once for all that read them, and back once."""

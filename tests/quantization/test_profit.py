@@ -197,6 +197,7 @@ BEFORE = {"conv2d_1": "conv2d", "conv2d_2": "conv2d_1", "conv2d_3": "conv2d_2"}
     ("share", "reason"),
     [
         (0.0, None),
+        (1e-9, None),
         (2.0, "int8 would round an output, and save less than 200 % of all kernels' time"),
     ],
 )
