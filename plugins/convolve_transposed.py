@@ -136,9 +136,7 @@ class TransposedIsConvolution(Rule):
             padding=[a.border for a in axes],
             dilation=[a.dilation for a in axes],
         )
-        result = (
-            _spread(made, bound["input"], blocks, root, emit) if math.prod(blocks) > 1 else made
-        )
+        result = _spread(made, bound["input"], blocks, root, emit)
         for dim, axis in enumerate(axes, start=2):
             if axis.lead or axis.trail:
                 result = emit.call(
@@ -195,6 +193,8 @@ def _bias(bias: fx.Node | None, times: int, recipe: Any, emit: Emitter) -> fx.No
 
 def _spread(made: fx.Node, x: fx.Node, blocks: list[int], root: fx.Node, emit: Emitter) -> fx.Node:
     """Return [N, O, s·L…] of a convolution's [N, O·∏s, L…]; `x` is what it reads, of N samples."""
+    if set(blocks) == {1}:
+        return made
     if len(blocks) == 2 and len(set(blocks)) == 1:
         return emit.call(aten.pixel_shuffle.default, like=root, self=made, upscale_factor=blocks[0])
     rank, (batch, width, *sizes) = len(blocks), made.meta["val"].shape

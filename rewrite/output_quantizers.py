@@ -35,14 +35,15 @@ class OutputQuantizers:
     def round(self, name: str, value: Any) -> Any:
         """Return what the output is where the call of this name gives `value`: often the same."""
         for marker in self._chains.get(name, ()):
-            source, given = argument(marker, "x"), value
-
-            def look_up(node: fx.Node, source: fx.Node = source, given: Any = given) -> Any:
-                if node is source:
-                    return given
-                return self._interpreter.attribute(str(node.target))
-
-            args, kwargs = map_arg((marker.args, marker.kwargs), look_up)
-            with torch.no_grad():
-                value = self._interpreter.call(marker.target, args, kwargs)
+            value = self._apply(marker, value)
         return value
+
+    def _apply(self, marker: fx.Node, value: Any) -> Any:
+        source = argument(marker, "x")
+
+        def look_up(node: fx.Node) -> Any:
+            return value if node is source else self._interpreter.attribute(str(node.target))
+
+        args, kwargs = map_arg((marker.args, marker.kwargs), look_up)
+        with torch.no_grad():
+            return self._interpreter.call(marker.target, args, kwargs)

@@ -15,7 +15,9 @@ def join_silus(model: ir.Model) -> None:
     """
     for node in list(model.graph):
         sigmoid = _sigmoid_of(node)
-        if sigmoid is None or not _is_dequantized(sigmoid.inputs[0]):
+        if sigmoid is None or node.outputs[0].dtype is not ir.DataType.FLOAT:
+            continue
+        if not _is_dequantized(sigmoid.inputs[0]):
             continue
         joined = ir.node(
             "QuickGelu",

@@ -7,7 +7,7 @@ from torch import fx
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.schema import arguments
 
-_POSITIVE = ("sigmoid", "hard-sigmoid", "softmax", "softplus")
+_POSITIVE = ("sigmoid", "hard-sigmoid", "softmax")
 _KEPT = (
     "add",
     "average-pool",
