@@ -32,7 +32,9 @@ def net(function, **members) -> nn.Module:
         "linear": nn.Linear(4, 6),
         "gamma": torch.rand(6) + 0.5,
     }
-    return Call(function, **{**layers, **members}).eval()
+    made = Call(function, **{**layers, **members}).eval()
+    made.register_buffer("whole", torch.full((6, 1, 1), 2))
+    return made
 
 
 CASES = {
@@ -55,6 +57,8 @@ DECLINES = {
         lambda m, x: m.conv(x[0]) * m.gamma[:, None, None], IMAGE, "its factor is not one for each",
     ),
     "infinite": (lambda m, x: m.conv(x) * float("inf"), IMAGE, "its factor is inf"),
+    "integers": (lambda m, x: m.conv(x) * m.whole, IMAGE, "its factor is torch.int64"),
+    "zero number": (lambda m, x: m.conv(x) / 0, IMAGE, "its divisor is 0"),
     "zero": (lambda m, x: m.conv(x) / m.zeros, IMAGE, "its divisor has zeros"),
     "double": (lambda m, x: m.conv(x) * m.wide, IMAGE, "its result is of another type"),
 }  # fmt: skip
