@@ -51,7 +51,7 @@ class ResNet18(nn.Module):
 
 def randomise(net):
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_(0, 0.2)
             module.running_mean.normal_(0, 0.2)

@@ -1,7 +1,13 @@
 """A ResNet-18 of 3-D convolutions (Tran et al., 2018) on clips of 8 images of 64²."""
 
+import sys
+from pathlib import Path
+
 import torch
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from resnet18 import randomise
 
 dynamic_shapes = {"x": {0: torch.export.Dim("batch", max=16)}}
 
@@ -43,14 +49,7 @@ class ResNet3d(nn.Module):
 
 def model():
     torch.manual_seed(0)
-    net = ResNet3d()
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.weight.data.uniform_(0.5, 1.5)
-            module.bias.data.normal_(0, 0.2)
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(0.5, 1.5)
-    return net.eval()
+    return randomise(ResNet3d())
 
 
 def batch(size, seed):
