@@ -20,6 +20,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
     from rewrite_plugins.convolve_transposed import ConvolveTransposed
     from rewrite_plugins.correct_bias import CorrectBias
     from rewrite_plugins.expand_attention import ExpandAttention
+    from rewrite_plugins.flatten_maps import FlattenMaps
     from rewrite_plugins.flatten_tokens import FlattenTokens
     from rewrite_plugins.fold_batch_norm import FoldBatchNorm
     from rewrite_plugins.fold_scales import FoldScales
@@ -52,6 +53,7 @@ def rewrite_passes() -> Iterator[type[Pass]]:
         Calibrate,
         HalveFloats,
         LayOutLinear,
+        FlattenMaps,
         FlattenTokens,
         SpaceToDepth,
         MergeEqualScales,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import fx
@@ -21,9 +21,11 @@ from rewrite import (
     argument,
     arguments,
     is_call,
+    option,
 )
 from rewrite.canonical.common_calls import merge_common_calls
 from rewrite.canonical.no_ops import drop_no_ops
+from rewrite.canonical.values import rank, same_shape, same_size, shape
 from rewrite.canonical.views import ReshapeOfReshape
 from rewrite.quantization.markers import DEQUANTIZE, QUANTIZE
 
@@ -40,23 +42,34 @@ _UNARY = (
     DEQUANTIZE,
 )
 _BINARY = (aten.add.Tensor, aten.mul.Tensor, aten.sub.Tensor)
+_NORMS = (aten.layer_norm.default, aten.rms_norm.default)
+_RANKS = {"matrix": 2, "batched": 3}
 
 
 @dataclass(frozen=True)
 class FlattenTokens(RulePass):
     """Keep activations as [tokens, channels] between Gemms, reshaping only where layout matters.
 
-    Runtimes have better kernels for the two-dimensional form: ONNX Runtime's skip layer norm on
-    three dimensions is several times slower than its Add and layer norm on two.
+    Runtimes have better kernels for flat forms: ONNX Runtime's skip layer norm on three dimensions
+    is several times slower than its Add and layer norm on two.
     """
 
     name = "flatten-tokens"
     equivalence = "exact"
-    after = ("lay-out-linear",)
+    after = ("lay-out-linear", "flatten-maps")
+
+    form: Literal["matrix", "batched"] = option(
+        "matrix",
+        help="matrix: [tokens, channels], between Gemms; batched: [batch, tokens, channels].",
+    )
 
     def rules(self) -> list[Rule]:
         """Move un-flattening reshapes down, past whatever works on each token alone."""
-        return [UnaryOfTokens(), BinaryOfTokens(), NormOfTokens(), ReshapeOfReshape()]
+        rank = _RANKS[self.form]
+        rules: list[Rule] = [UnaryOfTokens(rank), BinaryOfTokens(rank), NormOfTokens(rank)]
+        if self.form == "batched":
+            rules.append(ProductOfTokens())
+        return [*rules, ReshapeOfReshape()]
 
     def run(self, program: Program, context: Context) -> Outcome:
         """Apply the rules, then drop the reshapes that have become void or double."""
@@ -65,16 +78,37 @@ class FlattenTokens(RulePass):
         return outcome
 
 
-class UnaryOfTokens(Rule):
+class TokenRule(Rule):
+    """A rule that moves a reshape from tokens, of two or three dimensions, to more dimensions."""
+
+    report_misses = False
+
+    def __init__(self, dims: int) -> None:
+        self.dims = dims
+
+    def tokens(self, node: Any) -> fx.Node | None:
+        """Return the tokens that a reshape un-flattens, if it does just that."""
+        if not is_call(node, aten.reshape.default):
+            return None
+        source = argument(node, "self")
+        before, after = shape(source), shape(node)
+        if len(before) != self.dims or len(after) <= self.dims:
+            return None
+        kept = (0, -1) if self.dims == 3 else (-1,)
+        if not all(same_size(before[i], after[i]) for i in kept):
+            return None
+        return source if all(isinstance(size, int) for size in before[1:]) else None
+
+
+class UnaryOfTokens(TokenRule):
     """f(reshape(x)) = reshape(f(x)) for f that works on each element alone."""
 
     pattern = Op(_UNARY, "call")
-    report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline silently unless the input is un-flattened tokens."""
         bound = arguments(match.root)
-        if _tokens(_first(bound)) is None or bound.get("axis") is not None:
+        if self.tokens(_first(bound)) is None or bound.get("axis") is not None:
             return "its input is not un-flattened tokens"
         return None
 
@@ -88,21 +122,20 @@ class UnaryOfTokens(Rule):
         return _unflatten(call, reshape, match.root, emit)
 
 
-class NormOfTokens(Rule):
+class NormOfTokens(TokenRule):
     """layer_norm(reshape(x)) = reshape(layer_norm(x)) when it normalises the last dimension."""
 
-    pattern = Op((aten.layer_norm.default, aten.rms_norm.default), "norm")
-    report_misses = False
+    pattern = Op(_NORMS, "norm")
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless it normalises each token alone."""
         bound = arguments(match.root)
-        if _tokens(bound["input"]) is None:
+        if self.tokens(bound["input"]) is None:
             return "its input is not un-flattened tokens"
         if len(bound["normalized_shape"]) != 1:
             return "it normalises more than the last dimension"
         # OpenVINO cannot compile a reshape of a two-dimensional norm's scaled output.
-        if not all(_takes_tokens(user) for user in match.root.users):
+        if self.dims == 2 and not all(_takes_tokens(user) for user in match.root.users):
             return "a reader needs the un-flattened form"
         return None
 
@@ -115,21 +148,20 @@ class NormOfTokens(Rule):
         return _unflatten(call, reshape, match.root, emit)
 
 
-class BinaryOfTokens(Rule):
+class BinaryOfTokens(TokenRule):
     """reshape(x) ∘ y = reshape(x ∘ flatten(y)) for y of the same shape, a scalar or a vector."""
 
     pattern = Op(_BINARY, "call")
-    report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless one side is un-flattened tokens and the other fits it."""
         bound = arguments(match.root)
         left, right = bound["self"], bound["other"]
-        if _tokens(left) is None and _tokens(right) is None:
+        if self.tokens(left) is None and self.tokens(right) is None:
             return "neither input is un-flattened tokens"
-        tokens = left if _tokens(left) is not None else right
-        other = right if tokens is left else left
-        if not _fits(tokens, other):
+        reshape = left if self.tokens(left) is not None else right
+        other = right if reshape is left else left
+        if not _fits(reshape, other):
             return "the other input is broadcast over tokens"
         return None
 
@@ -137,16 +169,46 @@ class BinaryOfTokens(Rule):
         """Emit the call on tokens, then the reshape."""
         root = match.root
         bound = arguments(root)
-        reshape = next(v for v in (bound["self"], bound["other"]) if _tokens(v) is not None)
-        width = reshape.meta["val"].shape[-1]
-        flat = {name: _flattened(bound[name], width, root, emit) for name in ("self", "other")}
+        reshape = next(v for v in (bound["self"], bound["other"]) if self.tokens(v) is not None)
+        sizes = shape(argument(reshape, "self"))
+        flat = {name: self._flat(bound[name], sizes, root, emit) for name in ("self", "other")}
         call = emit.call(root.target, like=root, **{**bound, **flat})
         return _unflatten(call, reshape, root, emit)
+
+    def _flat(self, value: Any, sizes: tuple[Any, ...], root: fx.Node, emit: Emitter) -> Any:
+        if rank(value) <= 1:
+            return value
+        source = self.tokens(value)
+        if source is not None:
+            return source
+        return emit.call(aten.reshape.default, like=root, self=value, shape=[-1, *sizes[1:]])
+
+
+class ProductOfTokens(TokenRule):
+    """reshape(x)·W = reshape(x·W) for a matrix W of weights."""
+
+    pattern = Op(aten.matmul.default, "product")
+
+    def __init__(self) -> None:
+        super().__init__(dims=3)
+
+    def check(self, match: Match, program: Program) -> Reject | str | None:
+        """Decline products of two activations, and of what is no un-flattened tokens."""
+        if self.tokens(argument(match.root, "self")) is None:
+            return "its input is not un-flattened tokens"
+        return None if rank(argument(match.root, "other")) == 2 else "its weight is no matrix"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the product of tokens, then the reshape to as many channels as it gives."""
+        bound, root = arguments(match.root), match.root
+        flat = argument(bound["self"], "self")
+        product = emit.call(aten.matmul.default, like=root, **{**bound, "self": flat})
+        return _unflatten(product, bound["self"], root, emit)
 
 
 def _takes_tokens(user: fx.Node) -> bool:
     if is_call(user, aten.reshape.default):
-        return bool(user.meta["val"].dim() == 2)
+        return rank(user) == 2
     return is_call(user, *_UNARY, *_BINARY)
 
 
@@ -154,44 +216,19 @@ def _first(bound: dict[str, Any]) -> Any:
     return next(iter(bound.values()))
 
 
-def _tokens(node: Any) -> fx.Node | None:
-    """Return the [tokens, channels] tensor that a reshape un-flattens, if it does just that."""
-    if not is_call(node, aten.reshape.default):
-        return None
-    source = argument(node, "self")
-    before, after = source.meta["val"].shape, node.meta["val"].shape
-    if len(before) != 2 or len(after) <= 2:
-        return None
-    if not isinstance(before[-1], int) or before[-1] != after[-1]:
-        return None
-    return source if isinstance(source, fx.Node) else None
-
-
-def _fits(tokens: fx.Node, other: Any) -> bool:
-    if not isinstance(other, fx.Node):
-        return True
-    shape, wanted = other.meta["val"].shape, tokens.meta["val"].shape
-    if len(shape) <= 1:
-        return all(str(size) in ("1", str(wanted[-1])) for size in shape)
-    return len(shape) == len(wanted) and all(
-        str(a) == str(b) for a, b in zip(shape, wanted, strict=True)
-    )
-
-
-def _flattened(value: Any, width: int, root: fx.Node, emit: Emitter) -> Any:
-    if not isinstance(value, fx.Node) or value.meta["val"].dim() <= 1:
-        return value
-    source = _tokens(value)
-    if source is not None:
-        return source
-    return emit.call(aten.reshape.default, like=root, self=value, shape=[-1, width])
+def _fits(reshape: fx.Node, other: Any) -> bool:
+    wanted, given = shape(reshape), shape(other)
+    if len(given) <= 1:
+        return all(same_size(size, 1) or same_size(size, wanted[-1]) for size in given)
+    return same_shape(given, wanted)
 
 
 def _unflatten(call: fx.Node, reshape: fx.Node, root: fx.Node, emit: Emitter) -> fx.Node:
+    *outer, _ = argument(reshape, "shape")
     return emit.call(
         aten.reshape.default,
         like=root,
         val=root.meta["val"],
         self=call,
-        shape=argument(reshape, "shape"),
+        shape=[*outer, shape(root)[-1]],
     )

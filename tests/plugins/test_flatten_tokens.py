@@ -13,6 +13,7 @@ from rewrite.testing import check_declines, check_pass, randomise_
 from .models import GOLDEN, Call, captured, ops, randn, run
 
 FLATTEN = FlattenTokens()
+BATCHED = FlattenTokens(form="batched")
 X = randn(2, 3, 4)
 DYNAMIC = {"inputs": ({0: Dim("batch", min=1, max=64), 1: Dim("length", min=2, max=64)},)}
 
@@ -73,6 +74,45 @@ def test_the_residual_of_the_input_is_flattened_once():
 def test_scalars_and_vectors_are_added_to_tokens(shape):
     program = gemms(lambda m, x: m.down(m.up(x) * m.v), up=up(), down=down(), v=torch.rand(shape))
     assert reshapes(check_pass(FLATTEN, program)) == 2
+
+
+def test_the_other_side_may_come_last():
+    def forward(m, x):
+        y = m.norm(x.flatten(1, 2)).reshape(2, 3, 2, 4)
+        return y + x.softmax(1)
+
+    program = captured(Call(forward, norm=nn.LayerNorm(4)), randn(2, 3, 2, 4))
+    program = check_pass(BATCHED, program)
+    assert ops(program) == ["reshape", "layer_norm", "softmax", "reshape", "add", "reshape"]
+
+
+def products(forward, x: torch.Tensor, **members):
+    """Capture a model and lay its linear layers out as MatMul and Add."""
+    torch.manual_seed(0)
+    model = randomise_(Call(forward, **members))
+    return run(captured(model, x), LayOutLinear(form="matmul"))
+
+
+def test_products_of_batched_tokens_stay_in_three_dimensions():
+    def forward(m, x):
+        return m.down(functional.gelu(m.up(x.view(2, 3, 2, 4)))).flatten(1, 2)
+
+    program = products(forward, randn(2, 6, 4), up=up(), down=down())
+    program = check_pass(BATCHED, program)
+    assert ops(program) == ["matmul", "add", "gelu", "matmul", "add"]
+
+
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [
+        (lambda m, x: (y := x.view(2, 3, 2, 4)) @ y.mT, "its weight is no matrix"),
+        (lambda m, x: m.up(x), "its input is not un-flattened tokens"),
+        (lambda m, x: m.up(x.view(3, 4, 1, 4)), "its input is not un-flattened tokens"),
+    ],
+)
+def test_what_is_no_product_of_batched_tokens_stays(forward, reason):
+    program = products(forward, randn(2, 6, 4), up=up())
+    assert check_declines(BATCHED, program, reason=reason).text() == program.text()
 
 
 def test_a_subtraction_keeps_its_order():

@@ -79,16 +79,36 @@ POOLS = {
 }
 
 
+def kinds_of(path) -> list[str]:
+    """Return the kinds of layers of the compiled model in order."""
+    config = {"INFERENCE_PRECISION_HINT": "f32"}
+    layers = openvino.Core().compile_model(str(path), "CPU", config).get_runtime_model()
+    return [str(op.get_rt_info()["layerType"].value) for op in layers.get_ordered_ops()]
+
+
 @pytest.mark.parametrize("form", POOLS)
 def test_quantizer_behind_a_pool(form, tmp_path):
     g = Graph(20)
     x = g.qdq(g.op("Relu", g.conv(g.qdq(g.input("x", ["N", 8, 6, 6])), 8, 16, "c")), zero_point=0)
     y = g.qdq(POOLS[form](g, x), scale=0.02, zero_point=0)
     g.output(g.op("MatMul", y, g.weight("w", [16, 8], axis=1), name="m"))
-    config = {"INFERENCE_PRECISION_HINT": "f32"}
-    path = str(g.save(tmp_path / "m.onnx"))
-    layers = openvino.Core().compile_model(path, "CPU", config).get_runtime_model()
-    kinds = [op.get_rt_info()["layerType"].value for op in layers.get_ordered_ops()]
+    kinds = kinds_of(g.save(tmp_path / "m.onnx"))
     behind = kinds[kinds.index("Reduce") + 1 :]
     own = {"Reorder", "Reshape", "FakeQuantize"}
     assert own & set(behind) == (own if form == "squeezed" else set())
+
+
+@pytest.mark.parametrize(("batch", "carried_out"), [(2, False), ("N", True)])
+def test_permute_behind_a_convolution(batch, carried_out, tmp_path):
+    def norm(flat: bool) -> list[str]:
+        g = Graph()
+        y = g.conv(g.qdq(g.input("x", [batch, 8, 6, 6])), 8, 16, "c")
+        y = g.op("Reshape", y, g.const("flat", [-1, 16, 36])) if flat else y
+        y = g.op("Transpose", y, perm=[0, 2, 1] if flat else [0, 2, 3, 1])
+        g.output(g.op("LayerNormalization", y, g.floats("gamma", [16]), g.floats("beta", [16])))
+        return kinds_of(g.save(tmp_path / f"{flat}.onnx"))
+
+    assert {"Transpose", "Reduce"} <= set(norm(flat=False))
+    flat = norm(flat=True)
+    assert "MVN" in flat
+    assert ("Transpose" in flat) is carried_out
