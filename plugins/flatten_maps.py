@@ -23,22 +23,13 @@ from rewrite import (
     is_call,
 )
 from rewrite.canonical.values import positive_dims, rank, same_shape, same_size, shape
+from rewrite.elementwise import ACTIVATIONS, SUMS_AND_PRODUCTS
 from rewrite.quantization.markers import DEQUANTIZE, QUANTIZE
 
 aten = torch.ops.aten
 _NORMS = (aten.layer_norm.default, aten.rms_norm.default)
-_BINARY = (aten.add.Tensor, aten.mul.Tensor, aten.sub.Tensor)
-_UNARY = (
-    aten.gelu.default,
-    aten.relu.default,
-    aten.silu.default,
-    aten.tanh.default,
-    aten.sigmoid.default,
-    aten.hardswish.default,
-    aten._to_copy.default,
-    QUANTIZE,
-)
-_ELEMENTWISE = (*_BINARY, *_UNARY, DEQUANTIZE)
+_UNARY = (*ACTIVATIONS, aten._to_copy.default, QUANTIZE)
+_ELEMENTWISE = (*SUMS_AND_PRODUCTS, *_UNARY, DEQUANTIZE)
 
 
 @dataclass(frozen=True)
@@ -159,7 +150,7 @@ class UnaryOfTurned(Rule):
 class BinaryOfTurned(Rule):
     """turn(x) ∘ turn(y) = turn(x ∘ y)."""
 
-    pattern = Op(_BINARY, "call")
+    pattern = Op(SUMS_AND_PRODUCTS, "call")
     report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:

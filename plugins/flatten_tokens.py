@@ -27,21 +27,11 @@ from rewrite.canonical.common_calls import merge_common_calls
 from rewrite.canonical.no_ops import drop_no_ops
 from rewrite.canonical.values import rank, same_shape, same_size, shape
 from rewrite.canonical.views import ReshapeOfReshape
+from rewrite.elementwise import ACTIVATIONS, SUMS_AND_PRODUCTS
 from rewrite.quantization.markers import DEQUANTIZE, QUANTIZE
 
 aten = torch.ops.aten
-_UNARY = (
-    aten.gelu.default,
-    aten.relu.default,
-    aten.silu.default,
-    aten.tanh.default,
-    aten.sigmoid.default,
-    aten.hardswish.default,
-    aten._to_copy.default,
-    QUANTIZE,
-    DEQUANTIZE,
-)
-_BINARY = (aten.add.Tensor, aten.mul.Tensor, aten.sub.Tensor)
+_UNARY = (*ACTIVATIONS, aten._to_copy.default, QUANTIZE, DEQUANTIZE)
 _NORMS = (aten.layer_norm.default, aten.rms_norm.default)
 _RANKS = {"matrix": 2, "batched": 3}
 
@@ -151,7 +141,7 @@ class NormOfTokens(TokenRule):
 class BinaryOfTokens(TokenRule):
     """reshape(x) ∘ y = reshape(x ∘ flatten(y)) for y of the same shape, a scalar or a vector."""
 
-    pattern = Op(_BINARY, "call")
+    pattern = Op(SUMS_AND_PRODUCTS, "call")
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
         """Decline unless one side is un-flattened tokens and the other fits it."""
@@ -209,7 +199,7 @@ class ProductOfTokens(TokenRule):
 def _takes_tokens(user: fx.Node) -> bool:
     if is_call(user, aten.reshape.default):
         return rank(user) == 2
-    return is_call(user, *_UNARY, *_BINARY)
+    return is_call(user, *_UNARY, *SUMS_AND_PRODUCTS)
 
 
 def _first(bound: dict[str, Any]) -> Any:

@@ -19,28 +19,11 @@ from rewrite import (
     arguments,
     is_call,
 )
+from rewrite.elementwise import ACTIVATIONS
 from rewrite.quantization.costs import elements
 from rewrite.quantization.kinds import kind
 
 aten = torch.ops.aten
-_ACTIVATIONS = (
-    aten.relu.default,
-    aten.clamp.default,
-    aten.clamp_min.default,
-    aten.hardtanh.default,
-    aten.relu6.default,
-    aten.leaky_relu.default,
-    aten.sigmoid.default,
-    aten.tanh.default,
-    aten.gelu.default,
-    aten.silu.default,
-    aten.elu.default,
-    aten.mish.default,
-    aten.softplus.default,
-    aten.hardswish.default,
-    aten.hardsigmoid.default,
-)
-"""Each element of their result depends on one of their input."""
 _REARRANGEMENTS = (
     aten.pixel_shuffle.default,
     aten.reshape.default,
@@ -78,7 +61,7 @@ class HoistActivations(RulePass):
 class ActivationOfRearranged(Rule):
     """f(rearrange(layer(x))) = rearrange(f(layer(x))) for f that works on each element alone."""
 
-    pattern = Op(_ACTIVATIONS, "call", self=Op(_REARRANGEMENTS))
+    pattern = Op(ACTIVATIONS, "call", self=Op(_REARRANGEMENTS))
     report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
