@@ -102,7 +102,7 @@ class ChannelsFirst(Rule):
 class NormOfMap(Rule):
     """layer_norm(x) = reshape(layer_norm(reshape(x))), [batch, tokens, channels] inside."""
 
-    pattern = Op(_NORMS, "norm")
+    pattern = Op(aten.layer_norm.default, "norm")
     report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:

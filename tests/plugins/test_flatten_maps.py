@@ -52,11 +52,22 @@ def test_a_convnext_block_works_on_three_dimensions(dynamic):
     assert ops(program).count("permute") == ops(program).count("reshape") == 2
 
 
-@pytest.mark.parametrize("norm", ["norm", "rms"])
-def test_a_norm_of_windows_is_one_of_tokens(norm):
-    program = laid_out(lambda m, x: getattr(m, norm)(x), randn(2, 3, 5, 2, 4))
+def test_a_norm_of_windows_is_one_of_tokens():
+    program = laid_out(lambda m, x: m.norm(x), randn(2, 3, 5, 2, 4))
     program = check_pass(FLATTEN, program, rewrites=1)
-    assert ops(program) == ["reshape", {"norm": "layer_norm", "rms": "rms_norm"}[norm], "reshape"]
+    assert ops(program) == ["reshape", "layer_norm", "reshape"]
+
+
+def test_a_root_mean_square_norm_of_turned_maps_works_on_tokens():
+    program = laid_out(lambda m, x: m.rms(x.permute(0, 2, 3, 1)))
+    program = run(check_pass(FLATTEN, program, rewrites=1), BATCHED)
+    assert ops(program) == ["reshape", "permute", "rms_norm", "reshape"]
+
+
+def test_a_root_mean_square_norm_of_heads_is_left():
+    """Runtimes have a kernel for it."""
+    program = laid_out(lambda m, x: m.rms(x), randn(2, 3, 5, 4))
+    assert check_declines(FLATTEN, program).text() == program.text()
 
 
 def test_a_clip_is_turned_as_an_image_is():
