@@ -114,6 +114,10 @@ DECLINES = {
         lambda m, x: m.up(x.permute(0, 3, 2, 1)),
         "it does not make channels the last of four or more dimensions",
     ),
+    "nor are channels the first": (
+        lambda m, x: m.up(x.permute(0, 3, 2, 1)),
+        "it does not make channels the first of four or more dimensions",
+    ),
     "a key": (
         lambda m, x: x.permute(0, 2, 1, 3) @ x.relu().permute(0, 2, 3, 1),
         "no layer of tokens reads it",
