@@ -33,7 +33,7 @@ from rewrite.quantization.markers import DEQUANTIZE, QUANTIZE
 aten = torch.ops.aten
 _UNARY = (*ACTIVATIONS, aten._to_copy.default, QUANTIZE, DEQUANTIZE)
 _NORMS = (aten.layer_norm.default, aten.rms_norm.default)
-_RANKS = {"matrix": 2, "batched": 3}
+_DIMS = {"matrix": 2, "batched": 3}
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class FlattenTokens(RulePass):
 
     def rules(self) -> list[Rule]:
         """Move un-flattening reshapes down, past whatever works on each token alone."""
-        rank = _RANKS[self.form]
-        rules: list[Rule] = [UnaryOfTokens(rank), BinaryOfTokens(rank), NormOfTokens(rank)]
+        dims = _DIMS[self.form]
+        rules: list[Rule] = [UnaryOfTokens(dims), BinaryOfTokens(dims), NormOfTokens(dims)]
         if self.form == "batched":
             rules.append(ProductOfTokens())
         return [*rules, ReshapeOfReshape()]

@@ -38,7 +38,21 @@ def reshapes(program) -> int:
 
 
 @pytest.mark.parametrize(
-    "function", [functional.gelu, functional.relu, functional.silu, torch.tanh, torch.sigmoid]
+    "function",
+    [
+        functional.gelu,
+        functional.relu,
+        functional.silu,
+        functional.leaky_relu,
+        functional.elu,
+        functional.mish,
+        functional.softplus,
+        functional.hardtanh,
+        functional.hardswish,
+        functional.hardsigmoid,
+        torch.tanh,
+        torch.sigmoid,
+    ],
 )
 def test_activations_between_gemms_work_on_tokens(function):
     program = gemms(lambda m, x: m.down(function(m.up(x))), up=up(), down=down())
