@@ -9,7 +9,8 @@ import torch
 
 from rewrite import CheckError, Context, Emitter, Outcome, Pass, Program, option
 from rewrite.device import DeviceInterpreter
-from rewrite.equivalence import Inputs, difference
+from rewrite.draws import Inputs
+from rewrite.equivalence import difference
 from rewrite.half.compute import compute_halves
 from rewrite.half.ranges import measure_ranges
 from rewrite.half.weights import HalfWeights, store_halves

@@ -13,7 +13,8 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import Lowering
-from rewrite.equivalence import Difference, Inputs
+from rewrite.draws import Inputs
+from rewrite.equivalence import Difference
 from rewrite.errors import CheckError, UsageError
 from rewrite.file_parts import parts_of, size_of
 from rewrite.kernel_counts import int8_summary, require_int8

@@ -124,6 +124,8 @@ def _rewrite(
         on_report=talk.passed,
     )
     result.program, result.reports, result.loss = done.program, done.reports, done.loss
+    for text in done.warnings:
+        talk.warn(text)
     unasked = None if request.opset else result.opset
     tell_types(done.program, target, host.faults(), talk, unasked)
     return Job(request, host, talk, description, target, context, result, eager, fixed)

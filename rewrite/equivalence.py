@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
+from rewrite.draws import Inputs
 from rewrite.energies import Energies, candidates, worst_of
 from rewrite.errors import CheckError
 from rewrite.interpret import run_float64
 from rewrite.passes import Pass
-from rewrite.program import DynamicDim, Program
+from rewrite.program import Program
 
 EXACT_RELATIVE_ERROR = 1e-10
 """Float64 leaves ~1e-16 after honest algebra; anything near this bound is a different function."""
-
-_ROWS, _TOKENS = 2, 16
-"""Sizes of dynamic dimensions in checks: the first dimension, and the others."""
-
-Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,59 +61,6 @@ class Difference:
             "output": self.output or None,
             "integers": self.integers.as_json() if self.integers else None,
         }
-
-
-def check_inputs(program: Program) -> list[Inputs]:
-    """Return two draws of the example inputs: cut down, and of other sizes.
-
-    Along dynamic dimensions a few rows and tokens of the example say as much about a rewrite as
-    all of them, and double precision is slow; without any, the example is used whole.
-    """
-    dims = _dynamic_sizes(program)
-    if not dims:
-        return [program.example]
-    few = {symbol: _few(size, dim, index) for symbol, (size, dim, index) in dims.items()}
-    other = {symbol: _other_size(few[symbol], dim) for symbol, (_, dim, _) in dims.items()}
-    return [_redraw(program, few), _redraw(program, other)]
-
-
-def _dynamic_sizes(program: Program) -> dict[Any, tuple[int, DynamicDim, int]]:
-    """Return (size in the example, limits, position in its shape) of each symbolic size."""
-    signature = program.signature
-    flat = signature.flatten_inputs(*program.example)
-    found: dict[Any, tuple[int, DynamicDim, int]] = {}
-    for name, value, node in zip(signature.input_names, flat, program.inputs(), strict=True):
-        for index, dim in signature.dynamic.get(name, {}).items():
-            symbol = node.meta["val"].shape[index].node.expr
-            found.setdefault(symbol, (value.shape[index], dim, index))
-    return found
-
-
-def _redraw(program: Program, sizes: dict[Any, int]) -> Inputs:
-    """Resize the example inputs along their dynamic dimensions, so that baked-in sizes show.
-
-    Values are taken from the example: ids stay valid ids, masks stay masks.
-    """
-    signature = program.signature
-    flat = signature.flatten_inputs(*program.example)
-    announced: list[Any] = [node.meta.get("val") for node in program.inputs()]
-    resized = [_resize(v, _new_sizes(val, sizes)) for v, val in zip(flat, announced, strict=True)]
-    args, kwargs = pytree.tree_unflatten(resized, signature.in_spec)
-    return args, kwargs
-
-
-def _few(size: int, dim: DynamicDim, index: int) -> int:
-    wanted = _ROWS if index == 0 else _TOKENS
-    return size if size <= max(wanted, dim.low) else max(wanted, dim.low)
-
-
-def _new_sizes(val: Any, sizes: dict[Any, int]) -> dict[int, int]:
-    """Evaluate the sizes of one input, those that depend on another dimension (2·n) too."""
-    if not isinstance(val, torch.Tensor):
-        return {}
-    expressions = {i: s.node.expr for i, s in enumerate(val.shape) if hasattr(s, "node")}
-    bound = {i: e.subs(sizes) for i, e in expressions.items()}
-    return {i: int(size) for i, size in bound.items() if size.is_number}
 
 
 def reference(program: Program, inputs: Iterable[Inputs]) -> list[list[Any]]:
@@ -239,21 +181,3 @@ def _require_same_shapes(pass_: Pass, before: list[Any], after: list[Any]) -> No
                 f"pass '{pass_.name}' changed the shape of an output: {tuple(b.shape)} → {found}",
                 hint="this is a bug of the pass: leave it out, and report the model",
             )
-
-
-def _other_size(size: int, dim: DynamicDim) -> int:
-    for candidate in (size + 1, size + 3, size - 1, size * 2):
-        if candidate >= max(dim.low, 2) and (dim.high is None or candidate <= dim.high):
-            return candidate
-    return size
-
-
-def _resize(value: Any, sizes: dict[int, int]) -> Any:
-    if not isinstance(value, torch.Tensor):
-        return value
-    for index, size in sizes.items():
-        positions = (torch.arange(size, device=value.device) + 1) % value.shape[index]
-        if size <= value.shape[index]:
-            positions = torch.arange(size, device=value.device)
-        value = value.index_select(index, positions)
-    return value

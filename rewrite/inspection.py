@@ -11,7 +11,7 @@ from torch import fx
 from torch.fx.node import map_arg
 
 from rewrite.descriptors import PassObserver
-from rewrite.equivalence import Inputs
+from rewrite.draws import Inputs
 from rewrite.errors import UsageError
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.layer_sizes import layer_name

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from rewrite import equivalence
 from rewrite.capture import split_inputs
 from rewrite.descriptors import Model
+from rewrite.draws import Inputs
 from rewrite.errors import UsageError
 from rewrite.fixed_sizes import FixedSizes
 from rewrite.model_file import guard_model, load_model_file
@@ -93,7 +93,7 @@ def legalize(
 
 def check_batches(
     description: Model, program: Program, limit: int = _BATCHES_COMPARED
-) -> list[equivalence.Inputs]:
+) -> list[Inputs]:
     """Return the example inputs and the first calibration batches, to compare runtimes on."""
     inputs = [program.example]
     if description.calibration is not None:

@@ -13,7 +13,9 @@ import networkx as nx
 from rewrite import equivalence
 from rewrite.analyses import AnalysisCache
 from rewrite.descriptors import PassObserver
+from rewrite.draws import Inputs, runnable_inputs
 from rewrite.errors import PluginError, RewriteError, UsageError, raised_at
+from rewrite.fingerprint import Fingerprint, fingerprints
 from rewrite.options import option_values
 from rewrite.passes import Context, Outcome, Pass
 from rewrite.program import Program
@@ -54,6 +56,8 @@ class PipelineResult:
     reports: list[PassReport] = field(default_factory=list)
     loss: equivalence.Difference | None = None
     """Float64 outputs against those of the program as given; None unless checked and changed."""
+    warnings: list[str] = field(default_factory=list)
+    """What the checks could not see, in sentences for the user."""
 
 
 def order_passes(passes: Sequence[type[Pass]]) -> list[type[Pass]]:
@@ -133,24 +137,39 @@ def run_passes(
     checks = _Checks(program, cache, origin) if checked else None
     for p in passes:
         started = time.perf_counter()
+        before = result.program
         for observer in observers:
-            observer.before_pass(p, result.program)
-        after, outcome = _run_one(p, result.program, context, origin)
-        changed = after.version != result.program.version
+            observer.before_pass(p, before.clone())
+        after, outcome = _run_one(p, before, context, origin)
+        if checks is not None:
+            checks.look_at(p, before, after)
+        changed = after.version != before.version
         difference = checks.hold(p, after) if checks is not None and changed else None
         report = PassReport(p, outcome, difference, time.perf_counter() - started)
         after.ledger.append(_ledger_entry(report, origin(p.name)))
         cache.after_pass(after, p.preserves if changed else cache.names())
         if checks is not None:
-            cache.put(_OUTPUTS, after, checks.outputs)
+            cache.put(_OUTPUTS, after, checks.computed)
         result.program = after
         result.reports.append(report)
         on_report(report)
         for observer in observers:
-            observer.after_pass(p, result.program, outcome)
-    if checks is not None and any(report.difference for report in result.reports):
-        result.loss = checks.loss()
+            observer.after_pass(p, after.clone(), outcome)
+    if checks is not None:
+        result.warnings = checks.warnings
+        if any(report.difference for report in result.reports):
+            result.loss = checks.loss()
     return result
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """What a program computes on the inputs of the checks."""
+
+    inputs: list[Inputs]
+    outputs: list[list[Any]]
+    unseen: str
+    """Why there are no inputs of other sizes; empty where there are, or where all are fixed."""
 
 
 class _Checks:
@@ -160,22 +179,57 @@ class _Checks:
         self, program: Program, cache: AnalysisCache, origin: Callable[[str], str]
     ) -> None:
         self.names, self.origin = program.signature.output_names, origin
-        self.inputs = inputs = equivalence.check_inputs(program)
-        self.given: list[list[Any]] = cache.get(
-            _OUTPUTS, program, lambda p: equivalence.reference(p, inputs)
-        )
-        self.outputs = self.given
+        self.computed: _Computed = cache.get(_OUTPUTS, program, _compute)
+        self.given = self.computed.outputs
+        self.seen: Fingerprint = fingerprints(program)[0]
+
+    @property
+    def warnings(self) -> list[str]:
+        if not self.computed.unseen:
+            return []
+        return [
+            "the model breaks on its inputs drawn at other sizes, so the passes were checked at "
+            f"the sizes of inputs() alone: {self.computed.unseen}"
+        ]
+
+    def look_at(self, p: Pass, before: Program, after: Program) -> None:
+        """Find what a pass changed without saying so.
+
+        Raises:
+            PluginError: when the program that it was given a copy of is another one now.
+        """
+        kept, made = fingerprints(before, after)
+        changed = self.seen.changed_weights(kept)
+        if changed or kept.calls != self.seen.calls:
+            what = f"wrote to weight '{changed[0]}'" if changed else "edited a branch"
+            raise PluginError(
+                f"pass '{p.name}'{_from(self.origin, p.name)} {what} in place: every program and "
+                "the model itself share it",
+                where=_file(p),
+                hint="make a new one: Emitter(program).weight(value, source, recipe)",
+            )
+        if after.version == before.version and made != kept:
+            after.touch()
+        self.seen = made
 
     def hold(self, p: Pass, program: Program) -> equivalence.Difference:
         """Hold a pass to what it declares; what its program computes is compared with next."""
-        after = _evaluate(p, program, self.inputs, self.origin)
-        found = equivalence.check(p, self.outputs, after)
-        self.outputs = after
+        inputs, before = self.computed.inputs, self.computed.outputs
+        after = _evaluate(p, program, inputs, self.origin)
+        found = equivalence.check(p, before, after)
+        self.computed = _Computed(inputs, after, self.computed.unseen)
         return found
 
     def loss(self) -> equivalence.Difference:
         """Compare the outputs by now with those of the program as it was given."""
-        return equivalence.loss(self.names, self.given, self.outputs)
+        return equivalence.loss(self.names, self.given, self.computed.outputs)
+
+
+def _compute(program: Program) -> _Computed:
+    def run(inputs: Inputs) -> list[Any]:
+        return equivalence.reference(program, [inputs])[0]
+
+    return _Computed(*runnable_inputs(program, run))
 
 
 def _run_one(
@@ -199,7 +253,7 @@ def _run_one(
 
 
 def _evaluate(
-    p: Pass, program: Program, inputs: list[equivalence.Inputs], origin: Callable[[str], str]
+    p: Pass, program: Program, inputs: list[Inputs], origin: Callable[[str], str]
 ) -> list[list[Any]]:
     try:
         return equivalence.reference(program, inputs)

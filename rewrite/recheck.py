@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from rewrite.artifact import deployed_runner
 from rewrite.capture import capture
 from rewrite.descriptors import Model
-from rewrite.equivalence import Inputs
+from rewrite.draws import Inputs
 from rewrite.errors import CheckError, UsageError
 from rewrite.fixed_sizes import OtherSize, fix_sizes
 from rewrite.job import check_batches

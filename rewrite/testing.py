@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from rewrite import equivalence, pytest_plugin
 from rewrite.capture import capture
+from rewrite.draws import check_inputs
 from rewrite.errors import RewriteError
 from rewrite.meta_check import wrong_values
 from rewrite.passes import Context, Outcome, Pass
@@ -213,7 +214,7 @@ def _check_count(pass_: Pass, program: Program, outcome: Outcome, rewrites: int 
 
 
 def _check_values(pass_: Pass, before: Program, after: Program) -> None:
-    for inputs in equivalence.check_inputs(after):
+    for inputs in check_inputs(after):
         wrong = wrong_values(after, *inputs)
         if wrong:
             raise AssertionError(
@@ -230,7 +231,7 @@ def _check_re_export(pass_: Pass, program: Program) -> None:
             f"torch.export does not take the program after '{pass_.name}': {error}\n"
             f"{program.text()}"
         ) from error
-    for args, kwargs in equivalence.check_inputs(program):
+    for args, kwargs in check_inputs(program):
         expected = pytree.tree_leaves(program(*args, **kwargs))
         actual = pytree.tree_leaves(again(*args, **kwargs))
         pairs = [

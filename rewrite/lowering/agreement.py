@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import fx
 
-from rewrite.equivalence import Difference, Inputs
+from rewrite.draws import Inputs
+from rewrite.equivalence import Difference
 from rewrite.errors import CheckError
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.lowering.lower import Lowered, feeds

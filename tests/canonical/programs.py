@@ -14,7 +14,8 @@ from torch.export import Dim
 from rewrite import Program, Rule, apply_rules
 from rewrite.canonical import canonicalise, layout_rules
 from rewrite.canonical.no_ops import drop_no_ops
-from rewrite.equivalence import EXACT_RELATIVE_ERROR, check_inputs, difference
+from rewrite.draws import check_inputs
+from rewrite.equivalence import EXACT_RELATIVE_ERROR, difference
 from rewrite.interpret import run_float64
 from rewrite.meta_check import wrong_values
 

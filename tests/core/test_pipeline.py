@@ -19,7 +19,7 @@ from rewrite import (
     capture,
     option,
 )
-from rewrite.equivalence import check_inputs
+from rewrite.draws import check_inputs
 from rewrite.pipeline import check_requirements, order_passes, run_passes
 
 aten = torch.ops.aten

@@ -1,0 +1,228 @@
+"""Inputs to check on: those of the example, drawn again at other sizes of dynamic dimensions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from torch.utils import _pytree as pytree
+
+from rewrite.errors import first_line
+from rewrite.program import Program
+
+_ROWS, _TOKENS = 2, 16
+"""Sizes of dynamic dimensions in checks: the first dimension, and the others."""
+_AFFORDABLE = 4.0
+"""The end of a range is run when its inputs hold no more than so many times the example's."""
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+Sizes = dict[Any, int]
+"""The size that each symbol stands for."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Inputs of other sizes than the example's."""
+
+    label: str
+    """The sizes in words: `batch=3, tokens=17`."""
+    inputs: Inputs
+
+
+@dataclass(frozen=True)
+class _Symbol:
+    """A size that is known only at run time."""
+
+    size: int
+    """In the example."""
+    low: int
+    high: int | None
+    is_first: bool
+    """Whether it counts rows: it is the first dimension of an input."""
+    name: str
+
+
+def copied(inputs: Inputs) -> Inputs:
+    """Return inputs that a model may write to."""
+    copies: Inputs = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().clone(), inputs)
+    return copies
+
+
+def check_inputs(program: Program) -> list[Inputs]:
+    """Return two draws of the example inputs: cut down, and of other sizes.
+
+    Along dynamic dimensions a few rows and tokens of the example say as much about a rewrite as
+    all of them, and double precision is slow; without any, the example is used whole.
+    """
+    symbols = _symbols(program)
+    if not symbols:
+        return [program.example]
+    few = _cut_down(symbols)
+    return [_redraw(program, few), _redraw(program, _others(symbols, few))]
+
+
+def runnable_inputs(
+    program: Program, run: Callable[[Inputs], Any]
+) -> tuple[list[Inputs], list[Any], str]:
+    """Return the draws of `check_inputs` that a program runs on, and what it returns there.
+
+    Inputs that index one another break when one of them is cut: then they are drawn no smaller
+    than the example's, and where that breaks too the example stands alone.
+
+    Args:
+        program: whose inputs are drawn.
+        run: computes on inputs; may raise.
+
+    Returns:
+        The inputs, the results, and in words what no draw of other sizes could be had for.
+    """
+    symbols = _symbols(program)
+    if not symbols:
+        return [program.example], [run(program.example)], ""
+    few = _cut_down(symbols)
+    whole = {symbol: each.size for symbol, each in symbols.items()}
+    try:
+        draws = [_redraw(program, few), _redraw(program, _others(symbols, few))]
+        return draws, [run(each) for each in draws], ""
+    except Exception:
+        draws = [program.example]
+        results = [run(program.example)]
+    try:
+        larger = _redraw(program, _others(symbols, whole))
+        return [*draws, larger], [*results, run(larger)], ""
+    except Exception as error:
+        return draws, results, f"{type(error).__name__}: {first_line(error)}"
+
+
+def other_sizes(program: Program) -> Iterator[Draw]:
+    """Yield draws of other sizes than the example's, to run a file on.
+
+    They are the second of `check_inputs`, one no smaller than the example, and both ends of the
+    declared ranges; the upper one only where its inputs are not much larger than the example's.
+    """
+    symbols = _symbols(program)
+    if not symbols:
+        return
+    whole = {symbol: each.size for symbol, each in symbols.items()}
+    low = {symbol: max(each.low, 1) for symbol, each in symbols.items()}
+    wanted = [_others(symbols, _cut_down(symbols)), _others(symbols, whole), low]
+    if all(each.high is not None for each in symbols.values()):
+        high = {symbol: int(each.high or 0) for symbol, each in symbols.items()}
+        if _elements(program, high) <= _AFFORDABLE * _elements(program, whole):
+            wanted.append(high)
+    seen: list[Sizes] = [whole]
+    for sizes in wanted:
+        if sizes in seen:
+            continue
+        seen.append(sizes)
+        label = ", ".join(f"{each.name}={sizes[symbol]}" for symbol, each in symbols.items())
+        yield Draw(label, _redraw(program, sizes))
+
+
+def _symbols(program: Program) -> dict[Any, _Symbol]:
+    """Return the sizes known only at run time, those that only multiples are given of too."""
+    signature = program.signature
+    flat = signature.flatten_inputs(*program.example)
+    found: dict[Any, _Symbol] = {}
+    derived: list[tuple[Any, int, int]] = []
+    for name, value, node in zip(signature.input_names, flat, program.inputs(), strict=True):
+        val = node.meta.get("val")
+        if not isinstance(val, torch.Tensor):
+            continue
+        named = signature.dynamic.get(name, {})
+        for index, size in enumerate(val.shape):
+            if not hasattr(size, "node"):
+                continue
+            expression = size.node.expr
+            dim = named.get(index)
+            if not expression.is_symbol:
+                derived.append((expression, int(value.shape[index]), index))
+            elif dim is not None:
+                given = _Symbol(value.shape[index], dim.low, dim.high, index == 0, dim.name)
+                found.setdefault(expression, given)
+    for expression, example, index in derived:
+        for symbol in expression.free_symbols - found.keys():
+            solved = _solve(program, expression, symbol, example, index)
+            if solved is not None:
+                found[symbol] = solved
+    return found
+
+
+def _solve(
+    program: Program, expression: Any, symbol: Any, example: int, index: int
+) -> _Symbol | None:
+    """Return the symbol that an input has a multiple of; None where that is no whole number."""
+    solutions = sympy.solve(sympy.Eq(expression, example), symbol)
+    if len(solutions) != 1 or not solutions[0].is_integer or not solutions[0].is_number:
+        return None
+    limits = program.fake_mode.shape_env.var_to_range[symbol]  # type: ignore[union-attr]
+    low = int(limits.lower) if bool(limits.lower > 0) else 0
+    high = int(limits.upper) if bool(limits.upper < 2**31) else None
+    return _Symbol(int(solutions[0]), low, high, index == 0, str(symbol))
+
+
+def _redraw(program: Program, sizes: Sizes) -> Inputs:
+    """Resize the example inputs along their dynamic dimensions, so that baked-in sizes show.
+
+    Values are taken from the example: ids stay valid ids, masks stay masks.
+    """
+    signature = program.signature
+    flat = signature.flatten_inputs(*program.example)
+    announced: list[Any] = [node.meta.get("val") for node in program.inputs()]
+    resized = [_resize(v, _new_sizes(val, sizes)) for v, val in zip(flat, announced, strict=True)]
+    args, kwargs = pytree.tree_unflatten(resized, signature.in_spec)
+    return args, kwargs
+
+
+def _elements(program: Program, sizes: Sizes) -> int:
+    """Return how many numbers the inputs of these sizes hold."""
+    count = 0
+    flat = program.signature.flatten_inputs(*program.example)
+    for value, node in zip(flat, program.inputs(), strict=True):
+        if isinstance(value, torch.Tensor):
+            new = _new_sizes(node.meta.get("val"), sizes)
+            count += math.prod(new.get(i, size) for i, size in enumerate(value.shape))
+    return count
+
+
+def _cut_down(symbols: dict[Any, _Symbol]) -> Sizes:
+    def few(each: _Symbol) -> int:
+        wanted = max(_ROWS if each.is_first else _TOKENS, each.low)
+        return min(each.size, wanted)
+
+    return {symbol: few(each) for symbol, each in symbols.items()}
+
+
+def _others(symbols: dict[Any, _Symbol], before: Sizes) -> Sizes:
+    return {symbol: _other_size(before[symbol], each) for symbol, each in symbols.items()}
+
+
+def _new_sizes(val: Any, sizes: Sizes) -> dict[int, int]:
+    """Evaluate the sizes of one input, those that depend on another dimension (2·n) too."""
+    if not isinstance(val, torch.Tensor):
+        return {}
+    expressions = {i: s.node.expr for i, s in enumerate(val.shape) if hasattr(s, "node")}
+    bound = {i: e.subs(sizes) for i, e in expressions.items()}
+    return {i: int(size) for i, size in bound.items() if size.is_number}
+
+
+def _other_size(size: int, each: _Symbol) -> int:
+    for candidate in (size + 1, size + 3, size - 1, size * 2):
+        if candidate >= max(each.low, 2) and (each.high is None or candidate <= each.high):
+            return candidate
+    return size
+
+
+def _resize(value: Any, sizes: dict[int, int]) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    for index, size in sizes.items():
+        positions = (torch.arange(size, device=value.device) + 1) % value.shape[index]
+        if size <= value.shape[index]:
+            positions = torch.arange(size, device=value.device)
+        value = value.index_select(index, positions)
+    return value

@@ -1,0 +1,99 @@
+"""Inputs of other sizes: what stays valid, and what is done where nothing does."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rewrite import Context, capture
+from rewrite.draws import check_inputs, copied, other_sizes, runnable_inputs
+from rewrite.interpret import run_float64
+from rewrite.pipeline import run_passes
+
+Dim = torch.export.Dim
+
+
+class Doubled(nn.Module):
+    def forward(self, x):
+        return x * 2
+
+
+class Graph(nn.Module):
+    """Edges index nodes: nodes must not become fewer."""
+
+    def forward(self, nodes, edges):
+        return torch.zeros_like(nodes).index_add(0, edges[1], nodes[edges[0]])
+
+
+def graph_program():
+    torch.manual_seed(0)
+    nodes, edges = Dim("nodes", min=2, max=100), Dim("edges", min=2, max=500)
+    example = (torch.randn(25, 4), torch.randint(0, 25, (2, 30)))
+    example[1][:, 0] = 24
+    return capture(Graph().eval(), example, ({0: nodes}, {1: edges}))
+
+
+def shapes(inputs):
+    return [list(tensor.shape) for tensor in inputs[0]]
+
+
+def test_inputs_that_index_one_another_are_not_cut():
+    program = graph_program()
+    inputs, results, unseen = runnable_inputs(program, lambda i: run_float64(program, *i))
+    assert [shapes(each) for each in inputs] == [[[25, 4], [2, 30]], [[26, 4], [2, 31]]]
+    assert len(results) == 2
+    assert unseen == ""
+    assert not run_passes(program, [], Context()).warnings
+
+
+def test_where_no_other_size_runs_it_is_said():
+    program = graph_program()
+
+    def only_the_example(inputs):
+        if inputs[0][0].shape[0] != 25:
+            raise IndexError("index out of range")
+        return run_float64(program, *inputs)
+
+    inputs, results, unseen = runnable_inputs(program, only_the_example)
+    assert [shapes(each) for each in inputs] == [[[25, 4], [2, 30]]]
+    assert len(results) == 1
+    assert unseen == "IndexError: index out of range"
+
+
+def test_a_file_is_run_at_both_ends_of_a_small_range():
+    batch, tokens = Dim("batch", min=1, max=8), Dim("tokens", min=4, max=20)
+    program = capture(Doubled().eval(), (torch.randn(4, 16, 3),), ({0: batch, 1: tokens},))
+    assert [draw.label for draw in other_sizes(program)] == [
+        "batch=3, tokens=17",
+        "batch=5, tokens=17",
+        "batch=1, tokens=4",
+        "batch=8, tokens=20",
+    ]
+
+
+def test_the_far_end_of_a_large_range_is_not_run():
+    batch = Dim("batch", min=1, max=4096)
+    program = capture(Doubled().eval(), (torch.randn(4, 3),), ({0: batch},))
+    assert [draw.label for draw in other_sizes(program)] == ["batch=3", "batch=5", "batch=1"]
+
+
+def test_fixed_sizes_have_no_other_draws():
+    program = capture(Doubled().eval(), (torch.randn(4, 3),))
+    assert list(other_sizes(program)) == []
+    assert check_inputs(program) == [program.example]
+
+
+def test_multiples_alone_are_drawn_by_what_they_are_multiples_of():
+    width = Dim("w", min=2, max=64)
+    program = capture(Doubled().eval(), (torch.randn(2, 24),), ({1: 8 * width},))
+    assert [shapes(draw.inputs) for draw in other_sizes(program)] == [[[2, 32]], [[2, 16]]]
+
+
+def test_copies_share_nothing():
+    example = ((torch.ones(2),), {"flag": True, "more": [torch.zeros(3)]})
+    (first,), named = copied(example)
+    first.add_(1)
+    named["more"][0].add_(1)
+    assert example[0][0].tolist() == [1, 1]
+    assert example[1]["more"][0].tolist() == [0, 0, 0]
+    assert named["flag"] is True
