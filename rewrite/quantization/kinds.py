@@ -126,3 +126,30 @@ def input_names(node: fx.Node) -> list[str]:
 def is_weight(value: Any) -> bool:
     """Tell whether a value is a weight of the program."""
     return isinstance(value, fx.Node) and value.op == "get_attr"
+
+
+def reads_table(node: fx.Node) -> bool:
+    """Tell whether a call is a layer: it mixes what it reads with a weight of several dimensions.
+
+    What is computed element by element, or only moves values, is none: masks and positions are
+    no layers.
+    """
+    if node.op != "call_function" or _is_elementwise(node) or kind(node) in _MOVES:
+        return False
+    weights = [source for source in node.all_input_nodes if is_weight(source)]
+    return any(_is_table(source.meta.get("val")) for source in weights)
+
+
+_MOVES = ("layout", "concat", "split", "where", "add", "sub", "mul", "div", "max-pool", "prelu")
+_MOVERS = (aten.stack.default, aten.flip.default, aten.repeat.default, aten.roll.default)
+
+
+def _is_elementwise(node: fx.Node) -> bool:
+    tags = getattr(node.target, "tags", ())
+    return torch.Tag.pointwise in tags or node.target in (*_MOVERS, operator.getitem)
+
+
+def _is_table(value: Any) -> bool:
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return False
+    return sum(1 for size in value.shape if isinstance(size, int) and size > 1) >= 2

@@ -10,7 +10,7 @@ from torch import fx
 
 from rewrite.passes import Rejection
 from rewrite.program import Program
-from rewrite.quantization.kinds import is_weight, kind, split_of
+from rewrite.quantization.kinds import is_weight, kind, reads_table, split_of
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS
 from rewrite.quantization.obstacles import Obstacles, values_of
 from rewrite.quantization.signs import lower_bound
@@ -80,8 +80,8 @@ class _Planner:
         for node in self.program.graph.nodes:
             rule = self.target.ops.get(kind(node))
             if rule is None:
-                if kind(node) in _REPORTED:
-                    self._reject(node, f"target '{self.target.name}' has no rule for it")
+                if kind(node) in _REPORTED or reads_table(node):
+                    self._reject(node, self._why_no_rule(node))
                 continue
             self._apply(node, rule)
         return self.result
@@ -156,9 +156,16 @@ class _Planner:
         """Quantize a table of constants, and what is looked up in it at the same scale."""
         name, spec = next(iter(rule.inputs.items()))
         table = arguments(node)[name]
-        if is_weight(table) and _is_float32(table) and not self.why_float(node):
-            self._edge(node, table, spec)
-            self.result.stored.setdefault(node, (spec, table))
+        if not reads_table(node):
+            return
+        reason = self.why_float(node)
+        if not reason and not _is_float32(table):
+            reason = f"its {name} is {table.meta['val'].dtype}, not float32"
+        if reason:
+            self._reject(node, reason)
+            return
+        self._edge(node, table, spec)
+        self.result.stored.setdefault(node, (spec, table))
 
     def _share(self, node: fx.Node) -> None:
         if not isinstance(node.meta.get("val"), torch.Tensor):
@@ -180,6 +187,12 @@ class _Planner:
         wanted = self.target.spec(spec)
         if stored is None or not self.target.spec(stored[0]).serves(wanted):
             self.result.edges.append(Edge(node, source, spec))
+
+    def _why_no_rule(self, node: fx.Node) -> str:
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            return "its layers are in a branch, where nothing is quantized"
+        what = "it" if kind(node) else f"'{getattr(node.target, '__name__', node.target)}'"
+        return f"target '{self.target.name}' has no rule for {what}"
 
     def _absorbed(self, node: fx.Node) -> fx.Node | None:
         user = _only_user(node)

@@ -53,6 +53,8 @@ class KernelVerdict:
     """Why it did not fire, and what to change; empty if it did."""
     weight_only: bool = False
     """Its weight alone is of integers: what fired multiplies floats with them."""
+    has_weight: bool = False
+    """It reads a weight of two or more dimensions: it counts, whatever the file asks for."""
 
 
 class RuntimeFailure(Exception):
@@ -80,8 +82,14 @@ class LoadedModel(Protocol):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run once; inputs and outputs go by the file's names."""
 
+    def caveat(self, feeds: Mapping[str, Array]) -> str:
+        """Return what users must know to get these results on this machine; empty if nothing."""
+
     def kernels(self) -> list[KernelVerdict]:
-        """Return one verdict per compute node of the file, in the file's order."""
+        """Return one verdict per compute node of the file, in the file's order.
+
+        Behind them come the other nodes that read a weight, such as recurrent layers.
+        """
 
     def latency(
         self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None

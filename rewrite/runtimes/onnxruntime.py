@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from rewrite.runtimes import Array, KernelVerdict, RuntimeFailure, qdq_graph
 from rewrite.runtimes.kernel_match import match
 from rewrite.runtimes.missing_kernel import why_missing
 from rewrite.runtimes.onnxruntime_rules import why_broken, why_float, why_not_weight_only
+from rewrite.runtimes.processor import differ, least_db, saturates
 from rewrite.runtimes.timing import milliseconds
+from rewrite.runtimes.weighted import has_weight, other_layers
 
 __all__ = ["LoadedOnnx", "OnnxRuntime", "run_with_outputs"]
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _FATAL_ONLY = 4
+_EXACT = "session.x64quantprecision"
+_NO_INT8 = "session.disable_quant_qdq"
 INT8_KERNELS = frozenset(
     {
         "ConvInteger",
@@ -70,7 +75,7 @@ class OnnxRuntime:
 
     def load(self, path: str | Path, threads: int = 0) -> LoadedOnnx:
         """Load a file at the level that users run by default (all optimizations)."""
-        return LoadedOnnx(Path(path), threads, _session(str(path), _options(threads)))
+        return LoadedOnnx(Path(path), threads, _exact_session(str(path), _options, threads))
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class LoadedOnnx:
     path: Path
     threads: int
     session: onnxruntime.InferenceSession
+    """It computes what the file says, on processors that saturate too."""
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run once; inputs and outputs go by the file's names."""
@@ -90,16 +96,34 @@ class LoadedOnnx:
         self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None
     ) -> list[float]:
         """Return milliseconds of single runs, after a warm-up."""
-        self.run(feeds)
+        session = self._as_users_run() if saturates() else self.session
         given = dict(feeds)
-        return milliseconds(lambda: self.session.run(None, given), repeats, seconds)
+        session.run(None, given)
+        return milliseconds(lambda: session.run(None, given), repeats, seconds)
+
+    def caveat(self, feeds: Mapping[str, Array]) -> str:
+        """Return what users of this processor must know to get these results."""
+        if not saturates():
+            return ""
+        names = [output.name for output in self.session.get_outputs()]
+        usual = _run(self._as_users_run(), names, feeds)
+        exact = self.run(feeds)
+        if not differ(usual, exact):
+            return ""
+        return (
+            "this processor has no VNNI, and int8 sums saturate on it: the file was checked with "
+            f"{_EXACT}=1; without it agrees to {least_db(exact, usual):.1f} dB"
+        )
+
+    def _as_users_run(self) -> onnxruntime.InferenceSession:
+        return _session(str(self.path), _options(self.threads))
 
     def kernels(self) -> list[KernelVerdict]:
         """Return one verdict per compute node, read from the graph that the session runs."""
         source = qdq_graph.read(self.path)
         nodes = qdq_graph.compute_nodes(source)
         found = match(nodes, list(optimized_graph(self.path, self.threads)))
-        return [_verdict(node, found.get(node)) for node in nodes]
+        return [*(_verdict(node, found.get(node)) for node in nodes), *other_layers(source)]
 
 
 def optimized_graph(path: Path, threads: int = 0) -> ir.Graph:
@@ -137,12 +161,16 @@ def run_with_outputs(
         if name not in present:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
             present.add(name)
-    options = _options(threads)
-    # A model from memory has no folder of its own to find its external weights in.
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(path.resolve().parent)
-    )
-    session = _session(model.SerializeToString(), options)
+
+    def options(threads: int) -> onnxruntime.SessionOptions:
+        made = _options(threads)
+        # A model from memory has no folder of its own to find its external weights in.
+        made.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(path.resolve().parent)
+        )
+        return made
+
+    session = _exact_session(model.SerializeToString(), options, threads)
     return _run(session, list(tensors), feeds)
 
 
@@ -151,6 +179,26 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL_ONLY
     return options
+
+
+def _exact_session(
+    model: str | bytes, options: Callable[[int], onnxruntime.SessionOptions], threads: int
+) -> onnxruntime.InferenceSession:
+    """Return a session in which int8 sums do not saturate, whatever the processor.
+
+    On one without VNNI, ONNX Runtime then multiplies uint8 by uint8: slower, and exact. It cannot
+    turn every weight into uint8, such as one that two nodes read; then it multiplies the floats
+    that the integers stand for.
+    """
+    usual = _session(model, options(threads))
+    if not saturates():
+        return usual
+    for entry in (_EXACT, _NO_INT8):
+        exact = options(threads)
+        exact.add_session_config_entry(entry, "1")
+        with contextlib.suppress(RuntimeFailure):
+            return _session(model, exact)
+    return usual
 
 
 def _session(
@@ -193,7 +241,9 @@ def _verdict(node: ir.Node, kernel: ir.Node | None) -> KernelVerdict:
     if qdq_graph.is_weight_only(node):
         fired = name == _WEIGHT_ONLY
         reason = "" if fired else why_not_weight_only(node)
-        return KernelVerdict(qdq_graph.label(node), node.op_type, True, fired, name, reason, True)
+        return KernelVerdict(
+            qdq_graph.label(node), node.op_type, True, fired, name, reason, True, has_weight(node)
+        )
     reason = qdq_graph.not_eligible(node)
     eligible = not reason
     fired = name in INT8_KERNELS
@@ -202,5 +252,11 @@ def _verdict(node: ir.Node, kernel: ir.Node | None) -> KernelVerdict:
     # A kernel that is chosen and then fails at run time computes nothing in int8.
     fired = fired and not (eligible and reason)
     return KernelVerdict(
-        qdq_graph.label(node), node.op_type, eligible, fired, name, "" if fired else reason
+        qdq_graph.label(node),
+        node.op_type,
+        eligible,
+        fired,
+        name,
+        "" if fired else reason,
+        has_weight=has_weight(node),
     )

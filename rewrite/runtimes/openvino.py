@@ -16,10 +16,13 @@ import onnx_ir as ir
 
 from rewrite.runtimes import Array, KernelVerdict, RuntimeFailure, qdq_graph
 from rewrite.runtimes.openvino_rules import why_float
+from rewrite.runtimes.processor import differ, least_db, saturates
 from rewrite.runtimes.timing import milliseconds
+from rewrite.runtimes.weighted import has_weight, other_layers
 
 __all__ = ["LoadedOpenVino", "OpenVino"]
 
+_INT8_KERNELS = "LP_TRANSFORMS_MODE"
 _HEADINGS = (
     "Exception from",
     "Check '",
@@ -62,24 +65,28 @@ class OpenVino:
             raise RuntimeFailure("OpenVINO is not installed", hint)
         if not Path(path).is_file():
             raise RuntimeFailure(f"there is no file {path}", "check the path")
-        import openvino
-
-        config: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        config: dict[str, str | int | bool] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         if self.precision:
             config["INFERENCE_PRECISION_HINT"] = self.precision
+        compiled = self._compile(path, config)
+        usual = exact = compiled.create_infer_request()
+        graph = qdq_graph.read(path).graph
+        if saturates() and any(qdq_graph.is_quantize(node) for node in graph):
+            exact = self._compile(path, {**config, _INT8_KERNELS: False}).create_infer_request()
+        inputs, outputs = ([str(v.name) for v in side] for side in (graph.inputs, graph.outputs))
+        return LoadedOpenVino(Path(path), compiled, usual, exact, tuple(inputs), tuple(outputs))
+
+    def _compile(self, path: str | Path, config: Mapping[str, str | int | bool]) -> Any:
+        import openvino
+
         try:
-            compiled = openvino.Core().compile_model(str(path), "CPU", config)
+            return openvino.Core().compile_model(str(path), "CPU", dict(config))
         except Exception as error:
             what = f"OpenVINO {self.version} cannot compile the model: {_message(error)}"
             hint = "onnx.checker.check_model(path, full_check=True) may say more"
             raise RuntimeFailure(what, hint) from error
-        graph = qdq_graph.read(path).graph
-        inputs, outputs = ([str(v.name) for v in side] for side in (graph.inputs, graph.outputs))
-        return LoadedOpenVino(
-            Path(path), compiled, compiled.create_infer_request(), tuple(inputs), tuple(outputs)
-        )
 
 
 @dataclass(frozen=True)
@@ -88,26 +95,37 @@ class LoadedOpenVino:
 
     path: Path
     compiled: Any
-    request: Any
+    usual: Any
+    """The request that users make."""
+    exact: Any
+    """The same; without int8 kernels where they saturate on this processor."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run once; inputs and outputs go by the file's names."""
-        self._infer(self._checked(feeds))
-        # By position: OpenVINO may know one tensor under several names.
-        return {
-            name: np.array(self.request.get_output_tensor(index).data)
-            for index, name in enumerate(self.outputs)
-        }
+        return self._infer(self.exact, self._checked(feeds))
 
     def latency(
         self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None
     ) -> list[float]:
         """Return milliseconds of single runs, after a warm-up."""
         given = self._checked(feeds)
-        self._infer(given)
-        return milliseconds(lambda: self.request.infer(given), repeats, seconds)
+        self._infer(self.usual, given)
+        return milliseconds(lambda: self.usual.infer(given), repeats, seconds)
+
+    def caveat(self, feeds: Mapping[str, Array]) -> str:
+        """Return what users of this processor must know to get these results."""
+        if self.exact is self.usual:
+            return ""
+        given = self._checked(feeds)
+        usual, exact = self._infer(self.usual, given), self._infer(self.exact, given)
+        if not differ(usual, exact):
+            return ""
+        return (
+            "this processor has no VNNI, and int8 sums saturate on it: the file was checked with "
+            f"OpenVINO's int8 kernels off; with them it agrees to {least_db(exact, usual):.1f} dB"
+        )
 
     def kernels(self) -> list[KernelVerdict]:
         """Return one verdict per compute node, read from the graph that the plugin executes.
@@ -116,9 +134,10 @@ class LoadedOpenVino:
         of its first input.
         """
         layers = _layers(self.compiled.get_runtime_model())
-        nodes = qdq_graph.compute_nodes(qdq_graph.read(self.path))
+        source = qdq_graph.read(self.path)
+        nodes = qdq_graph.compute_nodes(source)
         found = _match(nodes, layers)
-        return [_verdict(node, found.get(node, "")) for node in nodes]
+        return [*(_verdict(node, found.get(node, "")) for node in nodes), *other_layers(source)]
 
     def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Refuse what OpenVINO lets pass: missing inputs and wrong shapes read stale memory."""
@@ -137,12 +156,17 @@ class LoadedOpenVino:
                 raise RuntimeFailure(what, self._signature())
         return kept
 
-    def _infer(self, feeds: dict[str, Array]) -> None:
+    def _infer(self, request: Any, feeds: dict[str, Array]) -> dict[str, Array]:
         try:
-            self.request.infer(feeds)
+            request.infer(feeds)
         except Exception as error:
             what = f"OpenVINO cannot run the model: {_message(error)}"
             raise RuntimeFailure(what, self._signature()) from error
+        # By position: OpenVINO may know one tensor under several names.
+        return {
+            name: np.array(request.get_output_tensor(index).data)
+            for index, name in enumerate(self.outputs)
+        }
 
     def _signature(self) -> str:
         ports = self.compiled.inputs
@@ -234,7 +258,13 @@ def _verdict(node: ir.Node, kernel: str) -> KernelVerdict:
     if not reason and not fired:
         reason = why_float(node, kernel)
     return KernelVerdict(
-        qdq_graph.label(node), node.op_type, not qdq_graph.not_eligible(node), fired, kernel, reason
+        qdq_graph.label(node),
+        node.op_type,
+        not qdq_graph.not_eligible(node),
+        fired,
+        kernel,
+        reason,
+        has_weight=has_weight(node),
     )
 
 
