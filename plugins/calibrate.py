@@ -57,9 +57,9 @@ class Calibrate(Pass):
             raise UsageError("calibrate needs a target", hint="--target portable")
         if self.method not in context.calibrators:
             raise unknown("calibrator", self.method, context.calibrators)
-        padding, notes = None, []
+        padding, warnings = None, []
         if self.padding == "ignore":
-            padding, notes = find_padding(program, self.mask)
+            padding, warnings = find_padding(program, self.mask)
         how = How(self.batches, self.nan, padding, self._cache(program, context))
         observed = observe(program, context, self._maker(context), how)
         outcome = freeze(program, context.target, observed.bounds)
@@ -68,7 +68,8 @@ class Calibrate(Pass):
             "tensors": len(observed.bounds),
             **observed.measures,
         }
-        outcome.notes.extend([*notes, *observed.notes])
+        outcome.notes.extend(observed.notes)
+        outcome.warnings.extend(warnings)
         return outcome
 
     def _maker(self, context: Context) -> Callable[[QuantSpec], Calibrator]:

@@ -58,7 +58,7 @@ class ConvolveBatchNorm(Pass):
             raise UsageError("convolve-batch-norm needs a target", hint="--target portable")
         why_not = _why_float(program, context.target)
         if not why_not:
-            return Outcome(notes=[f"the program has no {NormOfIntegers.pattern.describe()}"])
+            return Outcome(nothing=f"the program has no {NormOfIntegers.pattern.describe()}")
         return apply_rules(program, [NormOfIntegers(why_not)])
 
 

@@ -22,7 +22,7 @@ class RemoveDeadCode(Pass):
             if not node._erased and not node.users and not _must_stay(node):
                 emit.erase_dead(node)
         removed = before - len(program.graph.nodes)
-        return Outcome(removed, notes=[] if removed else ["every call is used"])
+        return Outcome(removed, nothing="" if removed else "every call is used")
 
 
 def _must_stay(node: object) -> bool:

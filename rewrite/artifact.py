@@ -12,19 +12,27 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
+from rewrite.checks.judge import Judge
+from rewrite.checks.samples import Sample
 from rewrite.descriptors import Lowering
-from rewrite.draws import Inputs
+from rewrite.draws import copied
 from rewrite.equivalence import Difference
 from rewrite.errors import CheckError, UsageError
 from rewrite.file_parts import parts_of, size_of
 from rewrite.kernel_counts import int8_summary, require_int8
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
-from rewrite.lowering.agreement import end_to_end, layer_by_layer, require
+from rewrite.lowering.agreement import (
+    end_to_end,
+    floor_of,
+    layer_by_layer,
+    require,
+    require_model,
+)
 from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
 from rewrite.lowering.origin import origin_of_named
 from rewrite.on_runtime import OnRuntime
-from rewrite.output_agreement import Comparison
+from rewrite.output_agreement import LOWEST_LOSSY_SQNR, Comparison
 from rewrite.program import Program
 from rewrite.re_export import re_export
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, get_runtime
@@ -48,6 +56,8 @@ class Artifact:
     latency: dict[str, float | None] = field(
         default_factory=lambda: {"float": None, "deployed": None}
     )
+    spread: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Of the latencies, in ms: a tenth of the runs is faster than the first, a tenth slower."""
     violations: list[Violation] = field(default_factory=list)
     """Where it breaks the written rules of its target, if that cannot run here."""
     size: int = 0
@@ -82,7 +92,7 @@ class Artifact:
         return {r.name: r.as_json() for r in self.runtimes}
 
     def run_on(
-        self, runtime: Runtime, program: Program, inputs: Sequence[Inputs], threads: int
+        self, runtime: Runtime, program: Program, samples: Sequence[Sample], threads: int
     ) -> None:
         """Run the file on a runtime, compare it with `program`, and read the kernels chosen.
 
@@ -90,6 +100,7 @@ class Artifact:
 
         Raises:
             RuntimeFailure: when the runtime refuses the file or the inputs.
+            CheckError: when an output has another shape.
         """
         lowered = self.lowered
         assert lowered is not None
@@ -97,10 +108,14 @@ class Artifact:
         self.runtimes.append(found)
         names = [str(v.name) for v in lowered.model.graph.inputs]
         loaded = runtime.load(self.path, threads)
-        agreement = end_to_end(program, loaded, names, inputs)
+        ends = end_to_end(program, loaded, names, samples)
+        agreement = ends.simulated
         if runtime.name == "onnxruntime":
-            agreement.layers = layer_by_layer(lowered, self.path, names, inputs[0])
-        found.agreement, found.kernels = agreement, loaded.kernels()
+            agreement.layers = layer_by_layer(lowered, self.path, names, samples[0].inputs)
+        found.agreement, found.resized, found.model = agreement, ends.resized, ends.model
+        found.kernels = loaded.kernels()
+        flat = program.signature.flatten_inputs(*samples[0].inputs)
+        found.caveat = loaded.caveat(feeds(program, flat, names)) if lowered.is_quantized else ""
         self.loaded = self.loaded or loaded
 
     def record(self, name: str, value: Any) -> None:
@@ -135,6 +150,7 @@ class Artifact:
                 inputs = feeds(given, flat, given.signature.input_names)
                 times[name] += model.latency(inputs, 50, _TIMED_SECONDS / 6)
         self.latency = {name: statistics.median(values) for name, values in times.items()}
+        self.spread = {name: tuple(statistics.quantiles(v, n=10)[::8]) for name, v in times.items()}
 
 
 def build_artifact(
@@ -145,15 +161,16 @@ def build_artifact(
     opset: int,
     target: Target,
     lowerings: Sequence[Lowering],
-    inputs: Sequence[Inputs],
+    samples: Sequence[Sample],
     metadata: Mapping[str, Any],
     talk: Talk,
     loss: Difference | None = None,
+    lossy: bool = False,
 ) -> Artifact:
     """Lower a legalized program to `path`, run it, and hold it to what was simulated.
 
-    The first installed runtime of the target decides; what is wrong with the file on a later one
-    is told and recorded, and stops nothing.
+    Every installed runtime of the target decides, or those that the request names; what is wrong
+    with the file on another one is told and recorded, and stops nothing.
 
     Raises:
         CheckError: when a check fails.
@@ -169,13 +186,12 @@ def build_artifact(
             talk.warn(f"{name} is not installed: the file was not run on it")
             continue
         talk.step(f"run on {name} {runtime.version}")
-        decides = artifact.first is None
-        error = _problem(artifact, runtime, program, inputs, request, loss)
-        if error is None:
-            continue
-        if decides and request.checks == "strict":
+        error = _problem(artifact, runtime, program, samples, request, loss, lossy=lossy)
+        if artifact.runtimes[-1].caveat:
+            talk.warn(f"{name}: {artifact.runtimes[-1].caveat}")
+        decides = request.runtimes is None or name in request.runtimes
+        if error is not None and decides and request.checks == "strict":
             raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
-        talk.warn(f"{name}: {error.what}; do not use the file with it")
     if request.require_int8 is not None:
         _require_int8(artifact, target, request.require_int8)
     return artifact
@@ -202,23 +218,18 @@ def _problem(
     artifact: Artifact,
     runtime: Runtime,
     program: Program,
-    inputs: Sequence[Inputs],
+    samples: Sequence[Sample],
     request: Request,
     loss: Difference | None,
+    *,
+    lossy: bool,
 ) -> CheckError | None:
     """Run a file on a runtime and return what is wrong with it there, recorded as well."""
     assert artifact.lowered is not None
     try:
-        artifact.run_on(runtime, program, inputs, request.threads)
-        agreement = artifact.runtimes[-1].agreement
-        if agreement is not None and request.checks != "off":
-            lowered = artifact.lowered
-            require(
-                agreement,
-                quantized=lowered.is_quantized,
-                half=lowered.computes_half,
-                loss=loss,
-            )
+        artifact.run_on(runtime, program, samples, request.threads)
+        if request.checks != "off":
+            _hold(artifact.runtimes[-1], artifact.lowered, request, loss, lossy=lossy)
     except RuntimeFailure as failure:
         where = origin_of_named(artifact.lowered.model, failure.what)
         error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
@@ -230,8 +241,23 @@ def _problem(
     return error
 
 
+def _hold(
+    found: OnRuntime, lowered: Lowered, request: Request, loss: Difference | None, *, lossy: bool
+) -> None:
+    """Hold what a runtime made of the file to the program, at all sizes, and to the model."""
+    assert found.agreement is not None and found.model is not None
+    half = lowered.computes_half
+    floor = floor_of(quantized=lowered.is_quantized, half=half)
+    require(found.agreement, floor, loss=loss)
+    if found.resized is not None:
+        require(found.resized, floor, loss=loss, place=" at other sizes")
+    least = LOWEST_LOSSY_SQNR if lossy else floor_of(quantized=False, half=half)
+    given = request.min_sqnr
+    require_model(found.model, least if given is None else given, lossy=lossy)
+
+
 def write_pt2(
-    program: Program, path: Path, inputs: Sequence[Inputs], *, strict: bool
+    program: Program, path: Path, samples: Sequence[Sample], *, strict: bool
 ) -> tuple[Artifact, Callable[..., Any]]:
     """Write a program as a `.pt2` file, load it as torch does, and compare the two.
 
@@ -243,16 +269,21 @@ def write_pt2(
     """
     torch.export.save(re_export(program), path)
     module = torch.export.load(path).module()
-    names, comparison = program.signature.output_names, Comparison()
-    for args, kwargs in inputs:
-        results = program(*args, **kwargs), module(*args, **kwargs)
-        named = zip(names, *map(pytree.tree_leaves, results), strict=True)
-        comparison.add({n: (a, b) for n, a, b in named if isinstance(a, torch.Tensor)})
+    names, comparison = program.signature.output_names, Comparison(Judge(program))
+    for sample in samples:
+        flat = program.signature.flatten_inputs(*sample.inputs)
+        results = []
+        for run in (program, module):
+            args, kwargs = copied(sample.inputs)
+            results.append(pytree.tree_leaves(run(*args, **kwargs)))
+        named = zip(names, *results, strict=True)
+        tensors = {n: (a, b) for n, a, b in named if isinstance(a, torch.Tensor)}
+        comparison.add(tensors, flat, sample.label)
     agreement = comparison.agreement()
     if strict:
-        require(agreement, quantized=False)
+        require(agreement, floor_of(quantized=False, half=False))
     artifact = Artifact(path, size=size_of(path))
-    artifact.runtimes.append(OnRuntime("torch", torch.__version__, agreement, []))
+    artifact.runtimes.append(OnRuntime("torch", torch.__version__, agreement))
     return artifact, module
 
 

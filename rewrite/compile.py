@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,15 +18,16 @@ from rewrite.destination import check_output
 from rewrite.device import check_device
 from rewrite.eager_check import check_deterministic
 from rewrite.errors import UsageError
+from rewrite.fingerprint import fingerprints
 from rewrite.fixed_sizes import check_static, fix_sizes
-from rewrite.job import Job, choose_passes, find_model
+from rewrite.job import Job, choose_passes, find_model, legalize
 from rewrite.model_file import make_model
 from rewrite.passes import Context, Pass
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Result, peak_rss_mb
 from rewrite.steering import choose_opset, faults_of, steer_specs, tell_types
-from rewrite.talk import Talk
+from rewrite.talk import Remembering, Talk
 from rewrite.target import Target
 from rewrite.write_out import evaluate, write
 
@@ -37,6 +38,7 @@ __all__ = [
     "Request",
     "Result",
     "compile_model",
+    "explain_model",
     "peak_rss_mb",
     "rewrite_model",
 ]
@@ -66,6 +68,19 @@ def rewrite_model(
     return result
 
 
+def explain_model(request: Request, host: PluginHost, talk: Talk | None = None) -> Result:
+    """Run the passes and those that bring the program into the target's layout, unchecked.
+
+    Raises:
+        RewriteError: with what, where and a hint.
+    """
+    with _threads(request.threads):
+        job = _rewrite(replace(request, checks="off"), host, talk or Talk())
+        done = legalize(job.program, job.target, host, job.context, checked=False)
+    job.result.legalizations = done.reports
+    return job.result
+
+
 def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) -> Result:
     """Compile a model and write the artifact if every check holds.
 
@@ -88,6 +103,7 @@ def _rewrite(
     request: Request, host: PluginHost, talk: Talk, observers: Sequence[PassObserver] = ()
 ) -> Job:
     """Do everything up to the rewritten program; cheap mistakes are found first."""
+    talk = Remembering(talk)
     passes = choose_passes(host, request)
     _require_use_of_cache(request, passes)
     target = host.find_target(request.target)
@@ -95,6 +111,7 @@ def _rewrite(
     target = steer_specs(target, faults, talk)
     check_device(request.device)
     result = Result(request.model, request.target, passes=passes, seed=request.seed)
+    result.warnings = talk.warnings
     result.opset = choose_opset(request.opset, target, faults, talk)
     description = find_model(host, request.model)
     _seed(request.seed)
@@ -105,11 +122,12 @@ def _rewrite(
     result.captured = capture(eager, description.inputs(), description.dynamic_shapes)
     check_static(result.captured, target, request)
     check_deterministic(result.captured)
+    weights = fingerprints(result.captured)[0] if request.checks != "off" else None
     description, identity = choose_calibration(
         request, description, result.captured, lambda name: find_model(host, name)
     )
     description = result.description = fixed.calibrated(description)
-    context = dataclasses.replace(
+    context = replace(
         _context(request, host, talk, target),
         calibration=description.calibration,
         calibration_identity=identity,
@@ -124,11 +142,11 @@ def _rewrite(
         on_report=talk.passed,
     )
     result.program, result.reports, result.loss = done.program, done.reports, done.loss
-    for text in done.warnings:
+    for text in [*done.warnings, *(w for r in done.reports for w in r.outcome.warnings)]:
         talk.warn(text)
     unasked = None if request.opset else result.opset
     tell_types(done.program, target, host.faults(), talk, unasked)
-    return Job(request, host, talk, description, target, context, result, eager, fixed)
+    return Job(request, host, talk, description, target, context, result, eager, fixed, weights)
 
 
 def _context(request: Request, host: PluginHost, talk: Talk, target: Target) -> Context:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from rewrite.checks.judge import Judge
 from rewrite.draws import Inputs
 from rewrite.energies import Energies, candidates, worst_of
 from rewrite.errors import CheckError
@@ -108,11 +109,23 @@ def pairs(
     return [(b, a) for b, a in outputs if isinstance(b, torch.Tensor)]
 
 
-def loss(names: Sequence[str], before: list[list[Any]], after: list[list[Any]]) -> Difference:
-    """Compare all outputs of two programs, given their names and their values for every draw."""
-    named = [zip(names, outputs, strict=True) for outputs in before]
-    tensors = [name for draw in named for name, b in draw if isinstance(b, torch.Tensor)]
-    return difference(pairs(before, after), tensors)
+def loss(
+    judge: Judge, inputs: Sequence[Sequence[Any]], before: list[list[Any]], after: list[list[Any]]
+) -> Difference:
+    """Compare all outputs of two programs, their worst part first.
+
+    Args:
+        judge: of the program; says what is compared on its own.
+        inputs: the flat inputs of every draw.
+        before: the outputs for every draw.
+        after: those of the other program.
+    """
+    judged = []
+    for flat, left, right in zip(inputs, before, after, strict=True):
+        named = zip(judge.names, zip(left, right, strict=True), strict=True)
+        outputs = {n: (b, a) for n, (b, a) in named if isinstance(b, torch.Tensor)}
+        judged += judge.take_apart(outputs, flat).pairs
+    return difference([(b, a) for _, b, a in judged], [name for name, _, _ in judged])
 
 
 def difference(

@@ -10,17 +10,19 @@ import torch
 from torch import fx
 from torch.fx.node import map_arg
 
+from rewrite.checks.judge import Judge
 from rewrite.descriptors import PassObserver
-from rewrite.draws import Inputs
+from rewrite.draws import Inputs, copied
 from rewrite.errors import UsageError
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.layer_sizes import layer_name
-from rewrite.losses import Inspection, LayerLoss, OutputLoss
+from rewrite.losses import KERNELS, Inspection, LayerLoss, OutputLoss
 from rewrite.output_quantizers import OutputQuantizers
 from rewrite.program import Program
 from rewrite.provenance import source_line
 from rewrite.quantization.found_precision import found_precision
 from rewrite.quantization.kinds import is_weight, kind
+from rewrite.quantization.layer_patterns import Names
 from rewrite.quantization.markers import DEQUANTIZE, DEQUANTIZE_BLOCKS, OBSERVE, QUANTIZE
 from rewrite.schema import arguments
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from rewrite.talk import Talk
 
 _MARKERS = (OBSERVE, QUANTIZE, DEQUANTIZE, DEQUANTIZE_BLOCKS)
-_KERNELS = ("conv", "conv-transpose", "linear", "matmul")
 
 
 class NotQuantizedError(UsageError):
@@ -78,15 +79,17 @@ def inspect_losses(
     """
     if not is_quantized(quantized):
         raise NotQuantizedError("the program is not quantized", hint="run it with --preset int8")
-    total = OutputLoss()
+    total, judge = OutputLoss(), Judge(plain)
     layers: dict[str, LayerLoss] = {}
     for args, kwargs in inputs:
-        _Batch(plain, quantized, args, kwargs, layers, progress).measure(total)
+        _Batch(plain, quantized, (args, kwargs), judge, layers, progress).measure(total)
     lossy = [layer for layer in layers.values() if layer.own.noise > 0]
     for layer in lossy:
         layer.output.measure_against(total)
-    if taker is not None:
-        for layer in lossy:
+    names = Names(n for n in plain.graph.nodes if n.op == "call_function")
+    for layer in lossy:
+        layer.fit(names)
+        if taker is not None:
             layer.eight = taker.precisions[1]
     ordered = sorted(lossy, key=lambda layer: -layer.output.noise)
     return Inspection(total, ordered, None if taker is None else taker.name)
@@ -104,8 +107,8 @@ def measure_model(request: Request, host: PluginHost, talk: Talk, *, batches: in
     Raises:
         RewriteError: with what, where and a hint.
     """
+    from rewrite.checks.samples import check_batches
     from rewrite.compile import rewrite_model
-    from rewrite.job import check_batches
 
     last_plain = _LastPlain()
     result = rewrite_model(request, host, talk, [last_plain])
@@ -117,6 +120,25 @@ def measure_model(request: Request, host: PluginHost, talk: Talk, *, batches: in
     taker = next((type(p) for p in reversed(result.passes) if p.precisions), None)
     losses = inspect_losses(plain, result.program, inputs, talk.progress, taker)
     return Measured(plain, result.program, losses)
+
+
+def measure_outputs(request: Request, host: PluginHost, talk: Talk, *, batches: int) -> OutputLoss:
+    """Run the passes of a request and measure what all of its quantization costs the outputs.
+
+    Raises:
+        RewriteError: with what, where and a hint.
+    """
+    from rewrite.checks.samples import check_batches
+    from rewrite.compile import rewrite_model
+
+    last_plain = _LastPlain()
+    result = rewrite_model(request, host, talk, [last_plain])
+    assert result.program is not None and result.description is not None
+    plain, total = last_plain.program or result.program, OutputLoss()
+    judge = Judge(plain)
+    for inputs in check_batches(result.description, result.program, batches):
+        _Batch(plain, result.program, inputs, judge, {}, talk.progress).measure_together(total)
+    return total
 
 
 def inspect_model(request: Request, host: PluginHost, talk: Talk, *, batches: int) -> Inspection:
@@ -150,13 +172,14 @@ class _Batch:
         self,
         plain: Program,
         quantized: Program,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        inputs: Inputs,
+        judge: Judge,
         layers: dict[str, LayerLoss],
         progress: Callable[[str, int, int | None], None],
     ) -> None:
         self.plain, self.quantized, self.layers = plain, quantized, layers
-        self.args, self.kwargs, self.progress = args, kwargs, progress
+        args, kwargs = self.args, self.kwargs = copied(inputs)
+        self.judge, self.progress = judge, progress
         self.exact: dict[str, Any] = {}
         self.local: dict[str, Any] = {}
         self.nodes = {n.name: n for n in plain.graph.nodes}
@@ -165,8 +188,8 @@ class _Batch:
         self.float = Interpreter(plain, self._keep)
         self.last = OutputQuantizers(quantized)
         names = [node.name for node in plain.inputs()]
-        flat = plain.signature.flatten_inputs(args, kwargs)
-        self.given = dict(zip(names, flat, strict=True))
+        self.flat = plain.signature.flatten_inputs(args, kwargs)
+        self.given = dict(zip(names, self.flat, strict=True))
 
     def measure(self, total: OutputLoss) -> None:
         outputs = self.float.run_inputs(self.args, self.kwargs)
@@ -177,11 +200,20 @@ class _Batch:
             self._add(self.layers[name].output, outputs, self._carried(name, value))
             self.progress("inspect", done, len(self.local))
 
+    def measure_together(self, total: OutputLoss) -> None:
+        exact = Interpreter(self.plain).run_inputs(self.args, self.kwargs)
+        actual = Interpreter(self.quantized).run_inputs(self.args, self.kwargs)
+        self._add(total, exact, actual)
+
     def _add(self, loss: OutputLoss, exact: list[Any], actual: list[Any]) -> None:
         names = self.plain.signature.output_names
-        for name, left, right in zip(names, exact, actual, strict=True):
-            if isinstance(left, torch.Tensor) and left.is_floating_point():
-                loss.add(name, left, right)
+        outputs = {
+            name: (left, right)
+            for name, left, right in zip(names, exact, actual, strict=True)
+            if isinstance(left, torch.Tensor) and left.is_floating_point()
+        }
+        for name, left, right in self.judge.take_apart(outputs, self.flat).pairs:
+            loss.add(name, left, right)
 
     def _keep(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         target: Any = node.target
@@ -281,6 +313,7 @@ def _describe(twin: fx.Node, node: fx.Node, program: Program) -> LayerLoss:
         node=node.name,
         kind=kind(node) or str(node.target),
         layer=layer_name(owner) if has_weight else owner.name,
+        owner=owner.name,
         where=source_line(node),
         low_bits=any(bits is not None and bits < 8 for bits in (found.weight, found.activation)),
     )
@@ -289,7 +322,7 @@ def _describe(twin: fx.Node, node: fx.Node, program: Program) -> LayerLoss:
 def _owner(node: fx.Node) -> fx.Node:
     """Return the call whose override decides: a view of a quantized result has none of its own."""
     seen = node
-    while kind(seen) not in _KERNELS:
+    while kind(seen) not in KERNELS:
         source = next((s for s in seen.all_input_nodes if not is_weight(s)), None)
         if source is None or source.op != "call_function":
             return node

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from rewrite.capture import split_inputs
 from rewrite.descriptors import Model
-from rewrite.draws import Inputs
-from rewrite.errors import UsageError
+from rewrite.errors import CheckError, UsageError
+from rewrite.fingerprint import Fingerprint, fingerprints
 from rewrite.fixed_sizes import FixedSizes
 from rewrite.model_file import guard_model, load_model_file
 from rewrite.options import build
 from rewrite.pass_spec import PassSpec, parse_passes
 from rewrite.passes import Context, Pass
-from rewrite.pipeline import order_passes, run_passes
+from rewrite.pipeline import PassReport, PipelineResult, order_passes, run_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.program import Program
-from rewrite.quantization.batches import check_batch
 from rewrite.request import DEFAULT_PRESET, Request, Result
 from rewrite.talk import Talk
 from rewrite.target import Target
-
-_BATCHES_COMPARED = 4
-"""Calibration batches that a file is run on beside the example inputs."""
 
 
 @dataclass
@@ -42,6 +37,32 @@ class Job:
     result: Result
     eager: nn.Module
     fixed: FixedSizes
+    weights: Fingerprint | None = None
+    """Of the program as it was captured; None where nothing is checked."""
+
+    def require_same_weights(self) -> None:
+        """Make sure that the model still has the weights it was captured with.
+
+        The file is compared with the model, which would agree with a file that has the same fault.
+
+        Raises:
+            CheckError: naming the first weight that something wrote to.
+        """
+        assert self.result.captured is not None
+        if self.weights is None:
+            return
+        changed = self.weights.changed_weights(fingerprints(self.result.captured)[0])
+        if changed:
+            raise CheckError(
+                f"weight '{changed[0]}' of the model was written to after it was captured",
+                hint="look for a plugin, calibration() or evaluate() that changes the model",
+            )
+
+    @property
+    def lossy(self) -> bool:
+        """Whether passes that round, or approximate, have changed the program."""
+        reports = self.result.reports
+        return any(r.difference and r.pass_.equivalence != "exact" for r in reports)
 
     @property
     def checked(self) -> bool:
@@ -82,28 +103,20 @@ def choose_passes(host: PluginHost, request: Request) -> list[Pass]:
 
 
 def legalize(
-    program: Program, target: Target, host: PluginHost, context: Context, *, checked: bool
-) -> Program:
+    program: Program,
+    target: Target,
+    host: PluginHost,
+    context: Context,
+    *,
+    checked: bool,
+    on_report: Callable[[PassReport], None] = lambda report: None,
+) -> PipelineResult:
     """Bring a program into the layout that a target's kernels want."""
     specs = [spec for text in target.legalize for spec in parse_passes(text)]
     passes = build_passes(host, specs)
-    done = run_passes(program, passes, context, origin=host.pass_origin, checked=checked)
-    return done.program
-
-
-def check_batches(
-    description: Model, program: Program, limit: int = _BATCHES_COMPARED
-) -> list[Inputs]:
-    """Return the example inputs and the first calibration batches, to compare runtimes on."""
-    inputs = [program.example]
-    if description.calibration is not None:
-        for number, batch in enumerate(description.calibration(), start=1):
-            args, kwargs = split_inputs(batch)
-            check_batch(program, args, kwargs, f"calibration batch {number}")
-            inputs.append((args, kwargs))
-            if number == limit:
-                break
-    return inputs
+    return run_passes(
+        program, passes, context, origin=host.pass_origin, checked=checked, on_report=on_report
+    )
 
 
 def build_passes(host: PluginHost, specs: Sequence[PassSpec]) -> list[Pass]:

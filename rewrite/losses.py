@@ -9,7 +9,11 @@ from typing import Any
 import torch
 
 from rewrite.energies import Energies, candidates, decibel, worst_of
+from rewrite.quantization.kinds import kind
+from rewrite.quantization.layer_patterns import Names
 
+KERNELS = ("conv", "conv-transpose", "linear", "matmul")
+"""Kinds of calls that have a precision of their own."""
 _MOST_SUGGESTED = 5
 _WORTH_IT = 3.0
 """Overrides are suggested until the outputs are this much better, in dB."""
@@ -54,7 +58,7 @@ class OutputLoss:
     def measure_against(self, total: OutputLoss) -> None:
         """Take the signals of another: a layer that loses nothing on a batch was not run there."""
         for name, each in self.outputs.items():
-            each.signal = total.outputs[name].signal
+            each.signal = total.outputs[name].signal if name in total.outputs else each.signal
 
     @property
     def noise(self) -> float:
@@ -80,8 +84,12 @@ class LayerLoss:
     node: str
     kind: str
     layer: str
-    """Module path, the weight's name or the call's: what an override names it by."""
+    """Module path, the weight's name or the call's."""
     where: str
+    owner: str = ""
+    """The call whose override decides: the one itself, or whose result it hands on."""
+    pattern: str = ""
+    """What an override names it by: the layer, or the call where the layer has several."""
     low_bits: bool = False
     """Whether its weight or what it reads has fewer than 8 bits."""
     eight: str = "w8a8"
@@ -100,7 +108,13 @@ class LayerLoss:
     @property
     def override(self) -> str:
         """The precision that would end most of its loss, as an override."""
-        return f"{self.layer}={self.eight if self.low_bits else 'float'}"
+        return f"{self.pattern or self.layer}={self.eight if self.low_bits else 'float'}"
+
+    def fit(self, names: Names) -> None:
+        """Choose the pattern of an override that reaches this layer and no other one."""
+        owner = self.owner or self.node
+        reached = [call.name for call in names.matching(self.layer) if kind(call) in KERNELS]
+        self.pattern = self.layer if set(reached) <= {owner} else owner
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of `layers` in the command line's JSON."""

@@ -13,6 +13,7 @@ from typing import Any
 from torch import fx
 
 from rewrite.artifact import table_of
+from rewrite.busy import busy
 from rewrite.compile import rewrite_model
 from rewrite.duel import fight
 from rewrite.errors import UsageError
@@ -146,6 +147,8 @@ class _Search:
         self.target = _steered(host, request.target)
         self.runtime = _first_runtime(self.target)
         talk.step(f"time what int8 gains on {self.runtime.name} {self.runtime.version}")
+        if busy():
+            talk.warn(busy())
         # What comes of a trial is of no use to the calibration that is asked for.
         bare = replace(request, passes=(), preset=None, calibration_cache=None)
         found = rewrite_model(bare, host)
@@ -206,7 +209,8 @@ class _Search:
         return layers & self.overridable.named_by(plain)
 
     def _load(self, program: Program) -> LoadedModel:
-        legal = legalize(program, self.target, self.host, self.context, checked=False)
+        done = legalize(program, self.target, self.host, self.context, checked=False)
+        legal = done.program
         table = table_of(self.host.lowerings(), self.target.name)
         lowered = lower(legal, self.opset, table, {}, self.target.avoids)
         path = self.folder / "trial.onnx"

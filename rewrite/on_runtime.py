@@ -17,8 +17,14 @@ class OnRuntime:
     name: str
     version: str
     agreement: Agreement | None = None
-    """None when it could not run the file."""
+    """With the simulated program; None when it could not run the file."""
+    resized: Agreement | None = None
+    """With the program at other sizes of the dynamic dimensions; None where all are fixed."""
+    model: Agreement | None = None
+    """With the eager model; None when it could not run the file."""
     kernels: list[KernelVerdict] = field(default_factory=list)
+    caveat: str = ""
+    """What its users must know on a machine like this one; empty if nothing."""
     problem: str = ""
     """Why the file is not to be used with it; empty if all is well."""
 
@@ -27,6 +33,9 @@ class OnRuntime:
         return {
             "version": self.version,
             "agreement": self.agreement.as_json() if self.agreement else None,
+            "other_sizes": self.resized.as_json() if self.resized else None,
+            "against_model": self.model.as_json() if self.model else None,
             "int8": int8_summary(self.kernels),
+            "caveat": self.caveat or None,
             "problem": self.problem or None,
         }

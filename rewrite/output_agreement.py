@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from rewrite.checks.judge import Judge
 from rewrite.equivalence import Difference, difference, finite
 
 LOWEST_QUANTIZED_SQNR = 20.0
@@ -20,6 +21,8 @@ LOWEST_FLOAT_SQNR = 60.0
 """In dB, for a file without quantized tensors."""
 LOWEST_EQUAL_SHARE = 0.99
 """Of the integers of a float file: two scores that are as good as equal may change places."""
+LOWEST_SLOT_SHARE = 0.5
+"""Of the slots that a sort orders, in a quantized file: the last of them are chosen by a hair."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Agreement:
     worst_output: str = ""
     """The output that has it there, where there are several."""
     layers: LayerReport | None = None
+    slots: tuple[int, int] = (0, 0)
+    """Of the slots that a sort orders: how many are in the other result too, and all of them."""
+    blind: tuple[str, ...] = ()
+    """Outputs that hold no finite number on any batch: nothing of them could be compared."""
 
     @property
     def lowest_db(self) -> float:
@@ -64,13 +71,19 @@ class Agreement:
 
         Integers have none. Where all is held to that of a float file, they are to be equal.
         """
+        if self.blind:
+            return f"in nothing: '{self.blind[0]}' holds no finite number, on any of the inputs"
+        found, slots = self.slots
+        share = LOWEST_EQUAL_SHARE if floor >= LOWEST_FLOAT_SQNR else LOWEST_SLOT_SHARE
+        if found < share * slots:
+            return f"only in {found} of {slots} slots that a sort orders (required: {share:.0%})"
         if not self.lowest_db >= floor:
             return f"only to {self.lowest_db:.1f} dB{self.where} (required: {floor:g} dB)"
         integers = self.difference.integers
         if integers is None or integers.equal >= LOWEST_EQUAL_SHARE or floor < LOWEST_FLOAT_SQNR:
             return None
-        share = f"{100 * integers.equal:.2f} % of the integers{_inside(integers.output)}"
-        return f"only in {share} (required: {100 * LOWEST_EQUAL_SHARE:g} %)"
+        equal = f"{100 * integers.equal:.2f} % of the integers{_inside(integers.output)}"
+        return f"only in {equal} (required: {100 * LOWEST_EQUAL_SHARE:g} %)"
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry `agreement` of the command line's JSON."""
@@ -84,6 +97,8 @@ class Agreement:
             "top1_percent": self.top1,
             "worst_batch": worst if self.worst_batch else None,
         }
+        if self.slots[1]:
+            result["slots"] = {"found": self.slots[0], "total": self.slots[1]}
         if self.layers is not None:
             result["layers"] = {
                 "compared": self.layers.compared,
@@ -97,34 +112,61 @@ class Agreement:
 class Comparison:
     """Compares outputs batch by batch; what it holds of one are the outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
         self._names: list[str] = []
         self._all: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._worst = ("", float("inf"), "")
-        self._batches = self._hits = self._rows = 0
+        self._hits = self._rows = self._found = self._slots = 0
+        self._blind: dict[str, bool] = {}
 
-    def add(self, outputs: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Take the (expected, actual) outputs of one batch: the example inputs come first."""
-        batch = f"calibration batch {self._batches}" if self._batches else "the example inputs"
-        self._batches += 1
-        self._names += outputs
-        self._all += outputs.values()
-        expectations = [expected for expected, _ in outputs.values()]
+    def add(
+        self,
+        outputs: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+        inputs: Sequence[Any],
+        batch: str,
+    ) -> None:
+        """Take the (expected, actual) outputs of one batch.
+
+        Args:
+            outputs: by name.
+            inputs: the flat inputs that they were computed from.
+            batch: what it is, in words.
+        """
+        judged = self._judge.take_apart(outputs, inputs)
+        self._found, self._slots = self._found + judged.found, self._slots + judged.slots
+        names = [name for name, _, _ in judged.pairs]
+        pairs = [(expected, actual) for _, expected, actual in judged.pairs]
+        self._names += names
+        self._all += pairs
+        expectations = [expected for expected, _ in pairs]
         floats = [expected for expected in expectations if expected.is_floating_point()]
         # A batch whose outputs are all zero has no ratio; it counts in that of all of them.
         if any(bool(expected.any()) for expected in floats or expectations):
-            found = difference(outputs.values(), list(outputs))
+            found = difference(pairs, names)
             if found.sqnr_db < self._worst[1]:
                 self._worst = (batch, found.sqnr_db, found.output)
-        for expected, actual in outputs.values():
+        for name, (expected, actual) in outputs.items():
+            self._look(name, expected)
             if expected.is_floating_point() and expected.dim() >= 2 and expected.shape[-1] > 1:
                 self._hits += int((expected.argmax(-1) == actual.argmax(-1)).sum())
                 self._rows += expected[..., 0].numel()
 
+    def _look(self, name: str, expected: torch.Tensor) -> None:
+        if expected.numel():
+            nothing = not bool(expected.isfinite().any())
+            self._blind[name] = nothing and self._blind.get(name, True)
+
     def agreement(self) -> Agreement:
         """Return how all batches agree, and which of them does least."""
         top1 = 100.0 * self._hits / self._rows if self._rows else None
-        return Agreement(difference(self._all, self._names), top1, *self._worst)
+        return Agreement(
+            difference(self._all, self._names),
+            top1,
+            *self._worst,
+            slots=(self._found, self._slots),
+            blind=tuple(name for name, nothing in self._blind.items() if nothing),
+        )
 
 
 def _inside(output: str) -> str:

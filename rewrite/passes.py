@@ -54,10 +54,19 @@ class Outcome:
     rewrites: int = 0
     rejected: list[Rejection] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """Sentences for the user, such as why nothing was found."""
+    """Sentences for the user."""
+    warnings: list[str] = field(default_factory=list)
+    """What may make the result worse than it could be, and what to do about it."""
+    nothing: str = ""
+    """Why there was nothing to do; empty where something was done, or declined."""
     statistics: list[RuleStatistics] = field(default_factory=list)
     measures: dict[str, Any] = field(default_factory=dict)
     """Numbers a pass wants to keep in the ledger."""
+
+    @property
+    def sentences(self) -> list[str]:
+        """Everything there is to say."""
+        return [*([self.nothing] if self.nothing else []), *self.notes, *self.warnings]
 
 
 @dataclass

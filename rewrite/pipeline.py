@@ -12,6 +12,7 @@ import networkx as nx
 
 from rewrite import equivalence
 from rewrite.analyses import AnalysisCache
+from rewrite.checks.judge import Judge
 from rewrite.descriptors import PassObserver
 from rewrite.draws import Inputs, runnable_inputs
 from rewrite.errors import PluginError, RewriteError, UsageError, raised_at
@@ -41,7 +42,7 @@ class PassReport:
             "equivalence": self.pass_.equivalence,
             "rewrites": self.outcome.rewrites,
             "rejected": [vars(r) for r in self.outcome.rejected],
-            "notes": list(self.outcome.notes),
+            "notes": self.outcome.sentences,
             "error": None if self.difference is None else self.difference.relative,
             "seconds": round(self.seconds, 4),
             "measures": self.outcome.measures,
@@ -178,7 +179,8 @@ class _Checks:
     def __init__(
         self, program: Program, cache: AnalysisCache, origin: Callable[[str], str]
     ) -> None:
-        self.names, self.origin = program.signature.output_names, origin
+        self.judge, self.origin = Judge(program), origin
+        self.flatten = program.signature.flatten_inputs
         self.computed: _Computed = cache.get(_OUTPUTS, program, _compute)
         self.given = self.computed.outputs
         self.seen: Fingerprint = fingerprints(program)[0]
@@ -222,7 +224,8 @@ class _Checks:
 
     def loss(self) -> equivalence.Difference:
         """Compare the outputs by now with those of the program as it was given."""
-        return equivalence.loss(self.names, self.given, self.computed.outputs)
+        flat = [self.flatten(*each) for each in self.computed.inputs]
+        return equivalence.loss(self.judge, flat, self.given, self.computed.outputs)
 
 
 def _compute(program: Program) -> _Computed:

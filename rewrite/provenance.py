@@ -17,6 +17,9 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in \S+)?')
 CARRIED = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "seq_nr")
 """Entries of `Node.meta` that new nodes take over from the nodes they replace."""
 
+_LOOKED_AT = 200
+"""Calls that are looked at for a line of the user's."""
+
 _TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 
 
@@ -48,8 +51,33 @@ def _frames_in(trace: str) -> list[tuple[str, int]]:
 
 
 def source_line(node: fx.Node) -> str:
-    """Return the innermost line that is the user's own, as `file:line: code`; '' if unknown."""
-    return line_of(node.meta.get("stack_trace") or "")
+    """Return the innermost line that is the user's own, as `file:line: code`; '' if unknown.
+
+    Where every frame is a library's, as in a model that a package builds, the path of the module
+    says which layer it is, and the nearest line of the user's where it is called.
+    """
+    trace = node.meta.get("stack_trace") or ""
+    if any(not is_library(file) for file, _ in _frames_in(trace)):
+        return line_of(trace)
+    path, near = module_path(node), _nearest_line(node)
+    layer = f"module '{path}'" if path else ""
+    told = [layer, f"near {near}" if near else line_of(trace)]
+    return ", ".join(part for part in told if part)
+
+
+def _nearest_line(node: fx.Node) -> str:
+    """Return the user's line of the call that is nearest along the graph, '' where none has one."""
+    seen = {node}
+    layer = [node]
+    while layer and len(seen) < _LOOKED_AT:
+        around = [n for each in layer for n in (*each.all_input_nodes, *each.users)]
+        layer = [n for n in dict.fromkeys(around) if n not in seen]
+        seen.update(layer)
+        for each in layer:
+            trace = each.meta.get("stack_trace") or ""
+            if any(not is_library(file) for file, _ in _frames_in(trace)):
+                return line_of(trace)
+    return ""
 
 
 def line_of(trace: str) -> str:

@@ -10,19 +10,19 @@ from typing import Any
 
 import onnx
 import torch
-from torch import fx, nn
+from torch import fx
 from torch.utils import _pytree as pytree
 
 from rewrite.artifact import deployed_runner
 from rewrite.capture import capture
+from rewrite.checks.judge import Judge
+from rewrite.checks.samples import Sample, take_samples
 from rewrite.descriptors import Model
-from rewrite.draws import Inputs
 from rewrite.errors import CheckError, UsageError
 from rewrite.fixed_sizes import OtherSize, fix_sizes
-from rewrite.job import check_batches
 from rewrite.kernel_counts import int8_summary
 from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
-from rewrite.lowering.lower import METADATA_PREFIX
+from rewrite.lowering.lower import METADATA_PREFIX, feeds
 from rewrite.model_file import make_model
 from rewrite.onnx_file import open_onnx
 from rewrite.output_agreement import (
@@ -137,7 +137,9 @@ def check_file(
     description = fixed.calibrated(fixed.described(description))
     program = capture(eager, description.inputs(), description.dynamic_shapes)
     _check_names(path, program)
-    inputs = check_batches(description, program)
+    samples, warnings = take_samples(description, program, eager)
+    for text in warnings:
+        talk.warn(text)
     _evaluate(result, description, "eager", eager, talk)
     for runtime in runtimes():
         if not runtime.available():
@@ -145,7 +147,12 @@ def check_file(
             continue
         talk.step(f"run on {runtime.name} {runtime.version}")
         loaded = _load(runtime, path, threads)
-        result.runtimes.append(_compare(runtime, loaded, eager, program, inputs))
+        result.runtimes.append(_compare(runtime, loaded, program, samples))
+        if quantized:
+            flat = program.signature.flatten_inputs(*program.example)
+            caveat = loaded.caveat(feeds(program, flat, program.signature.input_names))
+            if caveat:
+                talk.warn(f"{runtime.name}: {caveat}")
         run = fixed.runner(deployed_runner(program, loaded))
         _evaluate(result, description, runtime.name, run, talk)
     return result
@@ -211,29 +218,25 @@ def _load(runtime: Runtime, path: Path, threads: int) -> LoadedModel:
 
 
 def _compare(
-    runtime: Runtime,
-    loaded: LoadedModel,
-    eager: nn.Module,
-    program: Program,
-    inputs: Sequence[Inputs],
+    runtime: Runtime, loaded: LoadedModel, program: Program, samples: Sequence[Sample]
 ) -> RuntimeCheck:
     run = deployed_runner(program, loaded)
-    comparison = Comparison()
-    for args, kwargs in inputs:
-        with torch.no_grad():
-            expected = pytree.tree_leaves(eager(*args, **kwargs))
+    comparison = Comparison(Judge(program))
+    for sample in samples:
+        args, kwargs = sample.inputs
         try:
             actual = pytree.tree_leaves(run(*args, **kwargs))
         except RuntimeFailure as error:
             raise CheckError(f"{runtime.name}: {error.what}", hint=error.hint or None) from error
         outputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         names = program.signature.output_names
-        for name, value, result in zip(names, expected, actual, strict=True):
+        for name, value, result in zip(names, sample.expected, actual, strict=True):
             if not isinstance(value, torch.Tensor):
                 continue
             _same_shape(value, result, runtime.name)
             outputs[name] = (value, result)
-        comparison.add(outputs)
+        flat = program.signature.flatten_inputs(args, kwargs)
+        comparison.add(outputs, flat, sample.label)
     summary = int8_summary(loaded.kernels())
     return RuntimeCheck(runtime.name, runtime.version, comparison.agreement(), summary)
 

@@ -65,8 +65,12 @@ class Request:
     threads: int = 0
     """For torch and the runtimes; 0 leaves the number to them."""
     checks: Checks = "strict"
+    min_sqnr: float | None = None
+    """Smallest agreement of the file with the eager model, in dB; None chooses by its types."""
+    runtimes: tuple[str, ...] | None = None
+    """Those that must run the file and agree; None for all of the target."""
     require_int8: float | None = None
-    """Smallest share of eligible nodes, in %, that must run in int8."""
+    """Smallest share, in %, that must run in int8 of all nodes that read weights or integers."""
     evaluate: bool = True
     fix: Mapping[str, int] = field(default_factory=dict)
     """Sizes of dynamic dimensions, by name."""
@@ -83,6 +87,10 @@ class Result:
     model: str
     target: str
     reports: list[PassReport] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What the user should know, in the order in which it was found."""
+    legalizations: list[PassReport] = field(default_factory=list)
+    """Of the passes that brought the program into the target's layout."""
     loss: Difference | None = None
     """Float64 outputs of the program against the model's; None unless checked and changed."""
     passes: list[Pass] = field(default_factory=list)
@@ -107,6 +115,8 @@ class Result:
             "target": self.target,
             "fixed": self.fixed,
             "passes": [r.as_json() for r in self.reports],
+            "legalize": [r.as_json() for r in self.legalizations],
+            "warnings": list(self.warnings),
             "loss": self.loss.as_json() if self.loss else None,
             "artifact": artifact.describe() if artifact else None,
             "metrics": metrics,
@@ -114,6 +124,7 @@ class Result:
             "int8": artifact.int8_json() if artifact else None,
             "runtimes": artifact.runtimes_json() if artifact else {},
             "latency_ms": artifact.latency if artifact else {"float": None, "deployed": None},
+            "latency_spread_ms": artifact.spread if artifact else {},
             "seconds": round(self.seconds, 3),
             "peak_rss_mb": round(peak_rss_mb(), 1),
         }

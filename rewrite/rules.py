@@ -8,7 +8,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -199,8 +199,20 @@ class RulePass(Pass):
 
     def run(self, program: Program, context: Context) -> Outcome:
         """Apply the rules; say so when nothing in the program has their root operator."""
-        outcome = apply_rules(program, self.rules())
+        rules = self.rules()
+        outcome = apply_rules(program, rules)
         if not outcome.rewrites and not outcome.rejected:
-            roots = " or ".join(dict.fromkeys(r.pattern.describe() for r in self.rules()))
-            outcome.notes.append(f"the program has no {roots}")
+            outcome.nothing = _nothing(program, rules)
         return outcome
+
+
+def _nothing(program: Program, rules: Sequence[Rule]) -> str:
+    """Say why rules found nothing: there is no such operator, or none in such a place."""
+    roots = list(dict.fromkeys(rule.pattern.describe() for rule in rules))
+    targets = {target for rule in rules for target in rule.pattern.targets}
+    names = " or ".join(roots)
+    count = sum(1 for node in program.graph.nodes if node.target in targets)
+    if not count:
+        return f"the program has no {names}"
+    calls = "1 call" if count == 1 else f"{count} calls"
+    return f"{calls} of {names}, none in a place where it applies"

@@ -23,7 +23,7 @@ def legalized(program: Program, request: Request, host: PluginHost) -> Program:
         RewriteError: when one of the target's passes refuses it.
     """
     target = _target(request, host)
-    return legalize(program, target, host, Context(target=target), checked=False)
+    return legalize(program, target, host, Context(target=target), checked=False).program
 
 
 def stored_bytes(program: Program, request: Request, host: PluginHost) -> int:

@@ -258,7 +258,7 @@ def _check_second_run(pass_: Pass, program: Program, context: Context) -> None:
 
 def _reasons(outcome: Outcome) -> list[str]:
     rejected = [f"{r.rule}: {r.node}: {r.reason} ({r.where})" for r in outcome.rejected]
-    return [*rejected, *outcome.notes]
+    return [*rejected, *outcome.sentences]
 
 
 def _listed(lines: list[str]) -> str:

@@ -10,10 +10,13 @@ import torch
 
 import rewrite
 from rewrite.artifact import build_artifact, place, write_pt2
+from rewrite.busy import busy
+from rewrite.checks.samples import Sample, take_samples
 from rewrite.destination import make_scratch
 from rewrite.fixed_sizes import OtherSize
-from rewrite.job import Job, check_batches, choose_passes, legalize
+from rewrite.job import Job, choose_passes, legalize
 from rewrite.pipeline import run_passes
+from rewrite.program import Program
 from rewrite.request import DEFAULT_PRESET, Request
 
 
@@ -34,26 +37,35 @@ def write(job: Job, output: Path) -> None:
 def _write_pt2(job: Job, path: Path) -> None:
     job.talk.step("write the program for PyTorch")
     strict = job.request.checks == "strict"
-    inputs = check_batches(job.description, job.program)
-    job.result.artifact, run = write_pt2(job.program, path, inputs, strict=strict)
+    samples = _samples(job)
+    job.result.artifact, run = write_pt2(job.program, path, samples, strict=strict)
     evaluate(job, "deployed", job.fixed.runner(run))
 
 
 def _write_onnx(job: Job, path: Path) -> None:
     result = job.result
     job.talk.step(f"lower to ONNX opset {result.opset}")
-    lowered = legalize(job.program, job.target, job.host, job.context, checked=job.checked)
+    done = legalize(
+        job.program,
+        job.target,
+        job.host,
+        job.context,
+        checked=job.checked,
+        on_report=job.talk.passed,
+    )
+    result.legalizations = done.reports
     artifact = result.artifact = build_artifact(
-        lowered,
+        done.program,
         path,
         request=job.request,
         opset=result.opset,
         target=job.target,
         lowerings=job.host.lowerings(),
-        inputs=check_batches(job.description, job.program),
-        metadata=_metadata(job),
+        samples=_samples(job),
+        metadata=_metadata(job, done.program),
         talk=job.talk,
         loss=result.loss,
+        lossy=job.lossy,
     )
     if artifact.loaded is not None:
         evaluate(job, "deployed", job.fixed.runner(artifact.runner(job.program)))
@@ -62,14 +74,24 @@ def _write_onnx(job: Job, path: Path) -> None:
         _latency(job, path.parent / "float.onnx")
 
 
+def _samples(job: Job) -> list[Sample]:
+    job.require_same_weights()
+    samples, warnings = take_samples(job.description, job.program, job.eager)
+    for text in warnings:
+        job.talk.warn(text)
+    return samples
+
+
 def _latency(job: Job, path: Path) -> None:
     """Time the file beside a float file of the same model, alternating between the two."""
     result, host = job.result, job.host
     assert result.artifact is not None and result.captured is not None
     job.talk.step("lower the float program and time both files")
+    if busy():
+        job.talk.warn(busy())
     passes = choose_passes(host, Request(result.model, preset=DEFAULT_PRESET))
     program = run_passes(result.captured, passes, job.context, checked=False).program
-    program = legalize(program, job.target, host, job.context, checked=False)
+    program = legalize(program, job.target, host, job.context, checked=False).program
     result.artifact.time_against(program, path, result.opset, host.lowerings(), job.request.threads)
 
 
@@ -85,7 +107,7 @@ def evaluate(job: Job, name: str, run: Any) -> None:
         job.talk.warn(f"the {name} was not evaluated: {error.what}")
 
 
-def _metadata(job: Job) -> dict[str, Any]:
+def _metadata(job: Job, program: Program) -> dict[str, Any]:
     return {
         "version": rewrite.__version__,
         "torch": torch.__version__,
@@ -93,5 +115,5 @@ def _metadata(job: Job) -> dict[str, Any]:
         "target": job.request.target,
         "seed": job.request.seed,
         "fixed": job.result.fixed,
-        "ledger": job.program.ledger,
+        "ledger": program.ledger,
     }

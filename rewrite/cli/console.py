@@ -47,34 +47,71 @@ def pass_line(report: PassReport) -> str:
         f"error {difference.relative:.1e}" if difference is not None else f"{unmeasured:<13}",
         f"{report.seconds:6.2f} s",
     ]
-    notes = f"  ({'; '.join(outcome.notes)})" if outcome.notes else ""
+    notes = f"  ({'; '.join(outcome.sentences)})" if outcome.sentences else ""
     return "  ".join(parts) + notes
 
 
-class PlainTalk(Talk):
-    """One line per stage and per pass."""
+class Console(Talk):
+    """Says what is done; passes that found nothing to do share one line."""
+
+    def __init__(self) -> None:
+        self._idle: list[str] = []
 
     def step(self, text: str) -> None:
+        """Say that a stage begins."""
+        self.flush()
+        self.show_step(text)
+
+    def passed(self, report: PassReport) -> None:
+        """Say what a pass did, or keep it for the line of those that did nothing."""
+        if report.outcome.nothing and not report.outcome.notes:
+            self._idle.append(report.pass_.name)
+            return
+        self.flush()
+        colour = {"exact": "green", "approximate": "yellow"}.get(report.pass_.equivalence, "cyan")
+        self.show(f"  {pass_line(report)}", colour)
+
+    def warn(self, text: str) -> None:
+        """Say something that stops nothing."""
+        self.flush()
+        self.show(f"warning: {text}", "yellow")
+
+    def flush(self) -> None:
+        """Name the passes that found nothing, if there are any."""
+        if self._idle:
+            self.show(f"  nothing to do: {', '.join(self._idle)}", "green")
+            self._idle.clear()
+
+    def show_step(self, text: str) -> None:
+        """Show a stage."""
+        raise NotImplementedError
+
+    def show(self, text: str, colour: str) -> None:
+        """Show a line."""
+        raise NotImplementedError
+
+
+class PlainTalk(Console):
+    """One line per stage and per pass."""
+
+    def show_step(self, text: str) -> None:
         """Print the stage."""
         click.echo(text, err=True)
 
-    def passed(self, report: PassReport) -> None:
-        """Print the pass."""
-        click.echo(f"  {pass_line(report)}", err=True)
-
-    def warn(self, text: str) -> None:
-        """Print the warning."""
-        click.echo(f"warning: {text}", err=True)
+    def show(self, text: str, colour: str) -> None:
+        """Print the line."""
+        click.echo(text, err=True)
 
 
-class LiveTalk(Talk):
+class LiveTalk(Console):
     """Stages and progress in one live line, passes and warnings above it."""
 
     def __init__(self, progress: Progress) -> None:
+        super().__init__()
         self._progress = progress
         self._task = progress.add_task("", total=None)
 
-    def step(self, text: str) -> None:
+    def show_step(self, text: str) -> None:
         """Show the stage in the live line."""
         self._progress.reset(self._task, total=None, description=text)
 
@@ -82,19 +119,11 @@ class LiveTalk(Talk):
         """Move the bar."""
         self._progress.update(self._task, description=label, completed=done, total=total)
 
-    def passed(self, report: PassReport) -> None:
-        """Print the pass above the live line."""
-        colour = {"exact": "green", "approximate": "yellow"}.get(report.pass_.equivalence, "cyan")
-        self._print(f"  {pass_line(report)}", colour)
-
-    def warn(self, text: str) -> None:
-        """Print the warning above the live line."""
-        self._print(f"warning: {text}", "yellow")
-
-    def _print(self, text: str, style: str) -> None:
+    def show(self, text: str, colour: str) -> None:
+        """Print the line above the live one."""
         from rich.text import Text
 
-        self._progress.console.print(Text(text, style=style), soft_wrap=True)
+        self._progress.console.print(Text(text, style=colour), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -103,9 +132,16 @@ def _talk(quiet: bool) -> Iterator[Talk]:
         yield Talk()
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _live() as progress:
-            yield LiveTalk(progress)
+            yield from _flushed(LiveTalk(progress))
     else:
-        yield PlainTalk()
+        yield from _flushed(PlainTalk())
+
+
+def _flushed(talk: Console) -> Iterator[Console]:
+    try:
+        yield talk
+    finally:
+        talk.flush()
 
 
 def _live() -> Progress:

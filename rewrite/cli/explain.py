@@ -44,23 +44,28 @@ def explain(model: str, **given: Any) -> None:
             hint="--passes NAME,NAME or --preset NAME (see: rewrite passes)",
         )
     with working(quiet=given["quiet"], verbose=given["verbose"]) as talk:
-        from rewrite.compile import rewrite_model
+        from rewrite.compile import explain_model
 
         request = make_request(
             model,
             passes=given["passes"],
             preset=given["preset"],
             target=given["target"],
-            checks="off",
             **make_run(given),
         )
         host = make_host(given["plugin_files"], given["block"])
-        result = rewrite_model(request, host, talk)
+        result = explain_model(request, host, talk)
     value = [_explained(report) for report in result.reports]
+    layout = [_explained(report) for report in result.legalizations]
     if given["as_json"]:
-        show_json({"model": model, "passes": value})
+        show_json({"model": model, "passes": value, "legalize": layout})
         return
     for entry in value:
+        _show(entry)
+    layout = [entry for entry in layout if entry["rewrites"] or entry["declined"]]
+    if layout:
+        click.echo(f"\nfor the layout that target '{request.target}' wants:")
+    for entry in layout:
         _show(entry)
 
 
@@ -72,7 +77,7 @@ def _explained(report: PassReport) -> dict[str, Any]:
     return {
         "name": report.pass_.name,
         "rewrites": outcome.rewrites,
-        "notes": list(outcome.notes),
+        "notes": outcome.sentences,
         "declined": [{"reason": r, "places": _places(found)} for r, found in groups.items()],
     }
 

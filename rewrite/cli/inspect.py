@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ from rewrite.cli.options import (
 )
 from rewrite.cli.output import show_json, show_table
 from rewrite.errors import UsageError
+from rewrite.talk import Talk
 
 if TYPE_CHECKING:
     from rewrite.losses import Inspection
+    from rewrite.plugin_host import PluginHost
     from rewrite.request import Request
 
 _SHOWN = 20
@@ -53,7 +55,7 @@ def inspect(subject: str, **given: Any) -> None:
     Ratios are signal to quantization noise in dB, higher is better: of a layer's weight, of what it
     reads, of its result on exact inputs, of the model's outputs when it alone is quantized (the
     order of the table), and of its result when everything is. The last line is an override that
-    ends most of the loss, and the pass that takes it.
+    ends most of the loss, and what the outputs have with it, tried out.
     """
     with working(quiet=given["quiet"], verbose=given["verbose"]) as talk:
         request = _request(subject, given)
@@ -61,10 +63,42 @@ def inspect(subject: str, **given: Any) -> None:
 
         host = make_host(given["plugin_files"], given["block"])
         found = inspect_model(request, host, talk, batches=given["batches"])
+        advice = _advise(found, request, host, talk, given["batches"])
     if given["as_json"]:
-        show_json(_as_json(found, request))
+        show_json(_as_json(found, request, advice))
     else:
-        _show(found, None if given["show_all"] else _SHOWN)
+        _show(found, advice, None if given["show_all"] else _SHOWN)
+
+
+def _advise(
+    found: Inspection, request: Request, host: PluginHost, talk: Talk, batches: int
+) -> Advice | None:
+    """Try the override that should help, and return it with what it gives; None if it does not."""
+    suggestion = found.suggestion()
+    if suggestion is None or found.total.db is None:
+        return None
+    from rewrite.inspection import measure_outputs
+    from rewrite.job import choose_passes
+    from rewrite.overrides import Overridable
+
+    talk.step("try the override")
+    overridable = Overridable(request, choose_passes(host, request))
+    trial = overridable.request_with([*overridable.given, *suggestion[0]])
+    reached = measure_outputs(trial, host, Talk(), batches=batches).db
+    if reached is not None and reached <= found.total.db:
+        return None
+    return Advice(overridable.taker.name, tuple(suggestion[0]), reached)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Overrides that were tried."""
+
+    taker: str
+    """The pass that takes them."""
+    overrides: tuple[str, ...]
+    db: float | None
+    """What the outputs have with them; None where nothing is lost any more."""
 
 
 def _request(subject: str, given: dict[str, Any]) -> Request:
@@ -104,8 +138,7 @@ def _request(subject: str, given: dict[str, Any]) -> Request:
     return replace(request, passes=passes)
 
 
-def _as_json(found: Inspection, request: Request) -> dict[str, Any]:
-    suggestion = found.suggestion()
+def _as_json(found: Inspection, request: Request, advice: Advice | None) -> dict[str, Any]:
     return {
         "model": request.model,
         "target": request.target,
@@ -113,12 +146,12 @@ def _as_json(found: Inspection, request: Request) -> dict[str, Any]:
         "output": found.total.worst or None,
         "layers": [layer.as_json() for layer in found.layers],
         "suggestion": None
-        if suggestion is None
-        else {"override": suggestion[0], "expected_db": suggestion[1]},
+        if advice is None
+        else {"override": list(advice.overrides), "measured_db": advice.db},
     }
 
 
-def _show(found: Inspection, most: int | None) -> None:
+def _show(found: Inspection, advice: Advice | None, most: int | None) -> None:
     rows = [
         (
             layer.layer if layer.layer != layer.node else "",
@@ -136,11 +169,9 @@ def _show(found: Inspection, most: int | None) -> None:
         click.echo(f"… and {len(found.layers) - most} more: --all")
     inside = f" in '{found.total.worst}'" if found.total.worst else ""
     click.echo(f"\noutputs with everything quantized: {_db(found.total.db) or 'exact'} dB{inside}")
-    suggestion = found.suggestion()
-    if suggestion is not None and found.overridden is not None:
-        overrides, expected = suggestion
-        text = "+".join(overrides)
-        click.echo(f"about {expected:.1f} dB with {found.overridden}{{override={text}}}")
+    if advice is not None:
+        reached = "exact" if advice.db is None else f"{advice.db:.1f} dB"
+        click.echo(f"{reached} with {advice.taker}{{override={'+'.join(advice.overrides)}}}")
 
 
 def _db(value: float | None) -> str:

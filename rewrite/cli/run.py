@@ -25,7 +25,7 @@ from rewrite.cli.options import (
 from rewrite.cli.output import show_json
 from rewrite.cli.summary import show_summary
 from rewrite.destination import check_output, check_writable
-from rewrite.errors import UsageError
+from rewrite.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from rewrite.budget import Assignment
@@ -46,6 +46,24 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     if not 0 <= share <= 100:
         raise click.BadParameter(f"'{value}' is not between 0% and 100%", ctx, param)
     return share
+
+
+def _runtimes(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Read onnxruntime,openvino."""
+    if value is None:
+        return None
+    from rewrite.runtimes import NAMES
+
+    names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    for name in names:
+        if name not in NAMES:
+            near = nearest(name, NAMES)
+            guess = f"did you mean {near}? " if near else ""
+            known = ", ".join(NAMES)
+            raise click.BadParameter(f"'{name}' is no runtime; {guess}known: {known}", ctx, param)
+    return names
 
 
 @click.command("run", short_help="Compile a model (implied: rewrite MODEL ...).")
@@ -70,10 +88,23 @@ def _percent(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     help="strict: a file that disagrees is not written; report: it is; off: passes go unchecked.",
 )
 @click.option(
+    "--min-sqnr",
+    type=float,
+    metavar="DB",
+    help="Smallest agreement of the file's worst output with the eager model.  "
+    "[default: 10 if passes round, 40 if float16, else 60]",
+)
+@click.option(
+    "--runtimes",
+    callback=_runtimes,
+    metavar="NAME,...",
+    help="Runtimes that must run the file and agree.  [default: all installed ones of the target]",
+)
+@click.option(
     "--require-int8",
     callback=_percent,
     metavar="PERCENT",
-    help="Fail when a smaller share of the eligible nodes runs in int8.",
+    help="Fail when a smaller share runs in int8, of all nodes that read weights or integers.",
 )
 @click.option(
     "--budget",
@@ -165,6 +196,8 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
         static=given["static"],
         threads=given["threads"],
         checks=given["checks"],
+        min_sqnr=given["min_sqnr"],
+        runtimes=given["runtimes"],
         require_int8=given["require_int8"],
         evaluate=given["evaluate"],
         latency=given["latency"],

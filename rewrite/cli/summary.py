@@ -23,6 +23,8 @@ _LOW_SQNR = 20.0
 """In dB. Below it, an error of a tenth of the output, classes begin to change."""
 
 
+_LEGEND = "signal over error of the worst output: 20 is an error of 10 %, 40 of 1 %, 60 of 0.1 %"
+
 _HIDDEN = 6.0
 """In dB. A batch that agrees so much less than all together has twice their relative error."""
 
@@ -41,8 +43,11 @@ def show_summary(
         # The first one decides; what another makes of the file is told, not what would mend it.
         rows += runtime_rows(f"{name} {values['version']}", values, reasons=place == 0)
     rows += _left_float(result)
+    if any(" dB" in text for _, text in rows):
+        rows.append(("dB", _LEGEND))
     if artifact:
-        rows += _latency(artifact.latency)
+        rows += _latency(artifact.latency, artifact.spread)
+    rows += [("warning", text) for text in result.warnings]
     if recipe is not None:
         rows.append(("recipe", str(recipe)))
     summary = result.as_json()
@@ -72,7 +77,12 @@ def runtime_rows(
     name: str, values: Mapping[str, Any], reasons: bool = True
 ) -> Iterator[tuple[str, str]]:
     """Return what one runtime made of the file: agreement, int8 kernels, fallbacks."""
-    yield name, _agreement(values["agreement"]) if values["agreement"] else "did not run the file"
+    against = " with what was simulated" if "against_model" in values else " with the model"
+    found = values["agreement"]
+    yield name, _agreement(found, against) if found else "did not run the file"
+    for what, words in (("other_sizes", "at other sizes"), ("against_model", "with the model")):
+        if values.get(what):
+            yield "", f"{words} {_agreed(values[what])}"
     if values.get("problem"):
         yield "", f"do not use it with the file: {values['problem']}"
     int8 = values["int8"]
@@ -80,7 +90,7 @@ def runtime_rows(
         wide = Counter(e["reason"] for e in int8["float"] if "is quantized to" in e["reason"])
         for reason, count in wide.items():
             yield "", f"{'1 node runs' if count == 1 else f'{count} nodes run'} in float: {reason}"
-    if not int8["eligible"]:
+    if not int8["eligible"] and not int8["in_int8"]:
         return
     fallbacks = int8["fallbacks"]
     told = run_text(int8)
@@ -132,15 +142,8 @@ def _left_float(result: Result) -> Iterator[tuple[str, str]]:
         yield "", "and for other reasons: see rewrite explain"
 
 
-def _agreement(values: Mapping[str, Any]) -> str:
-    if values["max_abs"] is None:
-        parts = ["has infinities or NaN in other places"]
-    else:
-        sqnr = values["sqnr_db"]
-        parts = [f"agrees to {sqnr:.1f} dB" if sqnr is not None else "agrees exactly"]
-        parts[0] += _inside(values)
-        parts += _worst_batch(values)
-        parts += _integers(values)
+def _agreement(values: Mapping[str, Any], against: str) -> str:
+    parts = [f"agrees{against} {_agreed(values)}"]
     if values.get("top1_percent") is not None:
         parts.append(f"top-1 {values['top1_percent']:.2f} %")
     layers = values.get("layers")
@@ -148,6 +151,21 @@ def _agreement(values: Mapping[str, Any]) -> str:
         steps = layers["max_lsb"]
         within = f"within {steps} step{'' if steps == 1 else 's'}" if steps else "equal"
         parts.append(f"{layers['compared']} of {layers['total']} layers {within}")
+    return ", ".join(parts)
+
+
+def _agreed(values: Mapping[str, Any]) -> str:
+    """Say how near outputs are, and where they are not."""
+    if values["max_abs"] is None:
+        return "nowhere: infinities or NaN are in other places"
+    sqnr = values["sqnr_db"]
+    parts = [f"to {sqnr:.1f} dB" if sqnr is not None else "exactly"]
+    parts[0] += _inside(values)
+    parts += _worst_batch(values)
+    parts += _integers(values)
+    slots = values.get("slots")
+    if slots:
+        parts.append(f"{slots['found']} of {slots['total']} sorted slots are in both")
     return ", ".join(parts)
 
 
@@ -175,13 +193,18 @@ def _worst_batch(values: Mapping[str, Any]) -> list[str]:
     return [f"{worst['name']} to {worst['sqnr_db']:.1f} dB{_inside(worst)}"]
 
 
-def _latency(values: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:
+def _latency(
+    values: Mapping[str, float | None], spread: Mapping[str, tuple[float, ...]]
+) -> Iterator[tuple[str, str]]:
     before, after = values["float"], values["deployed"]
     if before and after:
-        yield (
-            "latency",
-            f"{after:.3f} ms, float {before:.3f} ms: {before / after:.2f} times as fast",
-        )
+        told = {
+            name: f"{value:.3f} ms ({spread[name][0]:.3f} to {spread[name][-1]:.3f})"
+            for name, value in (("deployed", after), ("float", before))
+        }
+        ratio = before / after
+        text = f"{told['deployed']}, float {told['float']}: {ratio:.2f} times as fast"
+        yield "latency", text
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import numpy as np
 import torch
 from torch import fx
 
-from rewrite.draws import Inputs
+from rewrite.checks.judge import Judge
+from rewrite.checks.samples import Sample
+from rewrite.draws import Inputs, copied
 from rewrite.equivalence import Difference
 from rewrite.errors import CheckError
 from rewrite.interpret import NOT_HANDLED, Interpreter
@@ -25,35 +29,80 @@ from rewrite.output_agreement import (
 )
 from rewrite.program import Program
 from rewrite.quantization.markers import QUANTIZE
-from rewrite.runtimes import LoadedModel
+from rewrite.runtimes import LoadedModel, RuntimeFailure
 from rewrite.runtimes.onnxruntime import run_with_outputs
 
 LARGEST_LAYER_DIFFERENCE = 1
 """In steps of the quantized type: rounding may fall either way, nothing more."""
 
 
+@dataclass(frozen=True)
+class EndToEnd:
+    """How the outputs of a file agree with what they should be."""
+
+    simulated: Agreement
+    """With the program, on the example and the calibration batches."""
+    resized: Agreement | None
+    """With the program, at other sizes of the dynamic dimensions; None where there are none."""
+    model: Agreement
+    """With the eager model, on all of them."""
+
+
 def end_to_end(
-    program: Program, loaded: LoadedModel, input_names: Sequence[str], inputs: Iterable[Inputs]
-) -> Agreement:
-    """Run both on the same inputs, the example's first, and compare every output."""
-    comparison = Comparison()
-    for args, kwargs in inputs:
-        flat = program.signature.flatten_inputs(args, kwargs)
-        expected = Interpreter(program).run_inputs(args, kwargs)
-        actual = loaded.run(feeds(program, flat, input_names))
-        outputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        for name, value in zip(program.signature.output_names, expected, strict=True):
-            if not isinstance(value, torch.Tensor):
-                continue
-            result = torch.from_numpy(np.asarray(actual[name]))
-            if result.shape != value.shape:
-                raise CheckError(
-                    f"output '{name}' has shape {tuple(result.shape)} on the runtime, "
-                    f"{tuple(value.shape)} in the program"
-                )
-            outputs[name] = (value, result)
-        comparison.add(outputs)
-    return comparison.agreement()
+    program: Program, loaded: LoadedModel, input_names: Sequence[str], samples: Sequence[Sample]
+) -> EndToEnd:
+    """Run a file on every sample and compare each output with the program's and the model's.
+
+    Raises:
+        CheckError: when an output has another shape or type.
+        RuntimeFailure: when the runtime cannot run the file, naming the sizes.
+    """
+    judge = Judge(program)
+    simulated, resized, model = Comparison(judge), Comparison(judge), Comparison(judge)
+    for sample in samples:
+        flat = program.signature.flatten_inputs(*sample.inputs)
+        results = _run(loaded, feeds(program, flat, input_names), sample)
+        expected = Interpreter(program).run_inputs(*copied(sample.inputs))
+        outputs = _paired(program, expected, results, sample, "the program")
+        (resized if sample.is_resized else simulated).add(outputs, flat, sample.label)
+        outputs = _paired(program, sample.expected, results, sample, "the model")
+        model.add(outputs, flat, sample.label)
+    others = resized.agreement() if any(sample.is_resized for sample in samples) else None
+    return EndToEnd(simulated.agreement(), others, model.agreement())
+
+
+def _run(loaded: LoadedModel, inputs: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
+    try:
+        return loaded.run(inputs)
+    except RuntimeFailure as failure:
+        if not sample.is_resized:
+            raise
+        raise RuntimeFailure(f"at {sample.label}: {failure.what}", failure.hint) from failure
+
+
+def _paired(
+    program: Program,
+    expected: Sequence[Any],
+    results: Mapping[str, Any],
+    sample: Sample,
+    whose: str,
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return (expected, actual) of every tensor among the outputs, by name."""
+    outputs: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for name, value in zip(program.signature.output_names, expected, strict=True):
+        if isinstance(value, (bool, int, float)) and name in results:
+            value = torch.tensor(value)
+        if not isinstance(value, torch.Tensor):
+            continue
+        result = torch.from_numpy(np.asarray(results[name]))
+        if result.shape != value.shape:
+            raise CheckError(
+                f"output '{name}' has shape {tuple(result.shape)} on the runtime, "
+                f"{tuple(value.shape)} in {whose}, on {sample.label}",
+                hint="a size was baked in; report the model",
+            )
+        outputs[name] = (value, result)
+    return outputs
 
 
 def layer_by_layer(
@@ -85,25 +134,31 @@ def layer_by_layer(
             worst, worst_name = steps, names[node.name]
         return deployed
 
-    Interpreter(program, intercept).run_inputs(args, kwargs)
+    Interpreter(program, intercept).run_inputs(*copied((args, kwargs)))
     return LayerReport(len(names), total, worst, worst_name)
+
+
+def floor_of(*, quantized: bool, half: bool) -> float:
+    """Return the SQNR, in dB, that a file must reach against the program it was made from."""
+    floor = LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
+    return LOWEST_QUANTIZED_SQNR if quantized else floor
 
 
 def require(
     agreement: Agreement,
+    floor: float,
     *,
-    quantized: bool,
-    half: bool = False,
     loss: Difference | None = None,
+    place: str = "",
 ) -> None:
     """Hold a file to what was simulated.
 
     Args:
         agreement: what was measured.
-        quantized: whether the file holds quantized tensors, whose roundings may flip.
-        half: whether it computes in float16.
+        floor: the smallest SQNR, in dB.
         loss: how far the program is from the model; if further than a file may be from the
             program, the error says that rounding is magnified wherever it is computed.
+        place: said behind what was compared, in words.
 
     Raises:
         CheckError: naming the layer, or the SQNR reached and required.
@@ -113,10 +168,8 @@ def require(
         raise CheckError(
             f"the runtime's '{layers.worst}' is {layers.max_lsb} steps from the simulated one "
             f"on the same inputs (allowed: {LARGEST_LAYER_DIFFERENCE})",
-            hint="this processor may saturate 16-bit products (no VNNI); or report the model",
+            hint="report the model; --checks report writes the file all the same",
         )
-    floor = LOWEST_HALF_SQNR if half else LOWEST_FLOAT_SQNR
-    floor = LOWEST_QUANTIZED_SQNR if quantized else floor
     shortfall = agreement.shortfall(floor)
     if shortfall is not None:
         hint = "report the model"
@@ -126,6 +179,27 @@ def require(
                 "every rounding: see rewrite inspect MODEL"
             )
         raise CheckError(
-            f"the deployed file agrees with the program {shortfall}",
+            f"the deployed file agrees with the program{place} {shortfall}",
             hint=f"{hint}; --checks report writes the file all the same",
         )
+
+
+def require_model(agreement: Agreement, floor: float, *, lossy: bool) -> None:
+    """Hold a file to the eager model.
+
+    Args:
+        agreement: of the file's outputs with the model's.
+        floor: the smallest SQNR, in dB.
+        lossy: whether passes that round were asked for.
+
+    Raises:
+        CheckError: with the SQNR reached and required.
+    """
+    shortfall = agreement.shortfall(floor)
+    if shortfall is None:
+        return
+    hint = "report the model"
+    if lossy:
+        least = f"--min-sqnr {max(math.floor(agreement.lowest_db), 0)} accepts it"
+        hint = f"see which layers cost it: rewrite inspect MODEL; {least}"
+    raise CheckError(f"the deployed file agrees with the model {shortfall}", hint=hint)

@@ -104,7 +104,7 @@ class Padding:
 
 
 def find_padding(program: Program, name: str | None = None) -> tuple[Padding | None, list[str]]:
-    """Find the inputs that tell tokens from padding, and notes about those that cannot be used.
+    """Find the inputs that tell tokens from padding, and warnings about those that are not used.
 
     Without a name these are the integer or bool inputs of two dimensions called `...attention_mask`
     or `...padding_mask`, names whose ones have a meaning by convention: what another mask hides is
@@ -129,14 +129,27 @@ def find_padding(program: Program, name: str | None = None) -> tuple[Padding | N
     named = [n for n in inputs if n.endswith(_CONVENTIONAL) and not n.startswith("global")]
     named.sort(key=lambda n: "attention" not in n)
     found: dict[tuple[Any, Any], Mask] = {}
-    notes = []
+    warnings = []
     for each in named:
         mask = _mask(each, inputs[each])
         if isinstance(mask, Mask):
             found.setdefault((mask.batch, mask.tokens), mask)
         else:
-            notes.append(f"padding counts: '{each}' is not used as a mask, since {mask}")
-    return (Padding(tuple(found.values())) if found else None), notes
+            warnings.append(f"padding counts: '{each}' is not used as a mask, since {mask}")
+    if not found:
+        warnings += [_unasked(n) for n in inputs if n not in named and _looks_like_one(n, inputs)]
+    return (Padding(tuple(found.values())) if found else None), warnings
+
+
+def _looks_like_one(name: str, inputs: Mapping[str, fx.Node]) -> bool:
+    return "mask" in name.lower() and isinstance(_mask(name, inputs[name]), Mask)
+
+
+def _unasked(name: str) -> str:
+    return (
+        f"padding counts in calibration: if ones of '{name}' mark tokens, say "
+        f"calibrate{{mask={name}}}; if it hides something else, calibrate{{padding=count}}"
+    )
 
 
 def _mask(name: str, node: fx.Node) -> Mask | str:

@@ -6,7 +6,9 @@ import warnings
 
 import pytest
 
+from rewrite import Outcome, Pass
 from rewrite.cli.console import LiveTalk, PlainTalk, working
+from rewrite.pipeline import PassReport
 
 
 class Terminal(io.StringIO):
@@ -51,6 +53,30 @@ def test_a_file_gets_plain_lines(talked):
     talk, text = talked(io.StringIO())
     assert isinstance(talk, PlainTalk)
     assert text == "capture tiny\nwarning: look here\nprinted by the model file\n"
+
+
+def report(name, **outcome):
+    def run(self, program, context):
+        return Outcome()
+
+    body = {"name": name, "equivalence": "exact", "run": run, "__doc__": "Be."}
+    return PassReport(type("P", (Pass,), body)(), Outcome(**outcome), None, 0.5)
+
+
+def test_passes_that_found_nothing_share_a_line():
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream), working() as talk:
+        talk.step("capture tiny")
+        talk.passed(report("first", nothing="the program has no relu"))
+        talk.passed(report("second", nothing="every call is used"))
+        talk.passed(report("third", rewrites=2))
+        talk.passed(report("fourth", nothing="the program has no relu", notes=["look here"]))
+        talk.passed(report("last", nothing="the program has no relu"))
+    lines = stream.getvalue().splitlines()
+    assert lines[:2] == ["capture tiny", "  nothing to do: first, second"]
+    assert lines[2].startswith("  third ") and "2 rewrites" in lines[2]
+    assert lines[3].endswith("(the program has no relu; look here)")
+    assert lines[4:] == ["  nothing to do: last"]
 
 
 def test_a_dumb_terminal_gets_plain_lines(talked, monkeypatch):

@@ -152,7 +152,7 @@ def test_summary_tells_of_nodes_with_too_many_bits(tiny, tmp_path):
     reason = "input A is quantized to UINT16: int8 kernels take 8-bit data"
     told = [line.strip() for line in called.out.splitlines()]
     assert told.count(f"1 node runs in float: {reason}") == 1
-    assert "1 of 1 eligible nodes run in int8" in told
+    assert "1 of 2 layers run in int8; 1 is wider in the file" in told
 
 
 def test_summary_tells_integer_weights_from_int8(tmp_path):
@@ -164,8 +164,8 @@ def test_summary_tells_integer_weights_from_int8(tmp_path):
     options = ("--target", "ort-weight-only", "-q", "-o", tmp_path / "w.onnx")
     called = call(path, "--preset", "int4-weights", *options)
     assert called.code == 0, called.err
-    told = [line.strip() for line in called.out.splitlines() if "eligible" in line]
-    assert told == ["1 of 1 eligible nodes run on integer weights"]
+    told = [line.strip() for line in called.out.splitlines() if "integer weights" in line]
+    assert told == ["1 of 2 layers run on integer weights; 1 is wider in the file"]
 
 
 def test_the_ledger_is_in_the_file(int8):
@@ -278,5 +278,7 @@ def test_require_int8_fails_with_the_first_fallback(tiny, tmp_path):
     options = ("--target", "ort-x64", "--no-evaluate", "-o", file)
     called = call(tiny, "--passes", "fold-batch-norm", *options, "--require-int8", "95%")
     assert called.code == 1
-    assert called.error[0] == ("error: 0 of 0 eligible nodes run in int8 (0 %, required: 95 %)")
+    assert called.error[0] == (
+        "error: 0 of 2 layers run in int8; 2 are wider in the file (0 %, required: 95 %)"
+    )
     assert seen_files(tmp_path) == []

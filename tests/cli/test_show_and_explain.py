@@ -71,7 +71,8 @@ def test_explain_groups_places_by_reason_with_the_users_lines(border):
     assert called.code == 0
     lines = called.out.splitlines()
     assert lines[0] == "fold-batch-norm: 0 rewrites, 2 declined"
-    places = [line.strip() for line in lines if f"{border}:" in line]
+    own = lines[: lines.index("for the layout that target 'portable' wants:")]
+    places = [line.strip() for line in own if f"{border}:" in line]
     assert [p.split(": ", 1)[1] for p in places] == [
         "x = self.conv1(self.norm1(x))  # first",
         "return self.conv2(self.norm2(x.relu()))  # second",
@@ -90,7 +91,7 @@ def test_explain_json_names_node_rule_and_line(border):
 
 def test_explain_tells_the_note_of_a_pass_that_found_nothing(border):
     called = call("explain", border, "--passes", "expand-attention", "-q")
-    assert called.out.splitlines() == [
+    assert called.out.splitlines()[:2] == [
         "expand-attention: 0 rewrites, 0 declined",
         "  note: the program has no scaled_dot_product_attention",
     ]

@@ -7,17 +7,26 @@ import math
 import pytest
 import torch
 
+from rewrite.checks.judge import Judge, Judged
+from rewrite.checks.samples import EXAMPLE
 from rewrite.output_agreement import Agreement, Comparison
 
 GOOD = torch.tensor([[3.0, 1.0], [1.0, 2.0]])
 WRONG = torch.tensor([[1.0, 3.0], [1.0, 2.0]])
 
 
+class Whole(Judge):
+    """Takes nothing apart."""
+
+    def __init__(self):
+        pass
+
+    def take_apart(self, outputs, inputs):
+        return Judged([(name, *pair) for name, pair in outputs.items()])
+
+
 def compared(*batches: tuple[torch.Tensor, torch.Tensor]) -> Agreement:
-    comparison = Comparison()
-    for batch in batches:
-        comparison.add({"out": batch})
-    return comparison.agreement()
+    return together(*({"out": batch} for batch in batches))
 
 
 def test_a_batch_does_not_hide_behind_large_values():
@@ -65,9 +74,10 @@ def test_outputs_without_classes_have_no_top1():
 
 
 def together(*batches: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> Agreement:
-    comparison = Comparison()
-    for batch in batches:
-        comparison.add(batch)
+    comparison = Comparison(Whole())
+    for place, batch in enumerate(batches):
+        label = f"calibration batch {place}" if place else EXAMPLE
+        comparison.add(batch, (), label)
     return comparison.agreement()
 
 
@@ -123,3 +133,14 @@ def test_integers_alone_have_to_agree():
     ids = torch.arange(4)
     assert together({"ids": (ids, ids.flip(0))}).shortfall(10) is not None
     assert together({"ids": (ids, ids)}).shortfall(10) is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_output_without_a_finite_number_does_not_agree(value):
+    nothing = torch.full((2, 2), value)
+    found = together({"out": (GOOD, GOOD), "mask": (nothing, nothing)})
+    assert found.shortfall(10) == (
+        "in nothing: 'mask' holds no finite number, on any of the inputs"
+    )
+    seen = together({"mask": (nothing, nothing)}, {"mask": (GOOD, GOOD)})
+    assert seen.shortfall(10) is None

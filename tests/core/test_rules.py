@@ -248,8 +248,34 @@ class Negations(RulePass):
 
 def test_a_rule_pass_that_finds_nothing_says_so():
     outcome = Negations().run(program(lambda x: x.relu()), Context())
-    assert outcome.notes == ["the program has no neg"]
+    assert outcome.nothing == "the program has no neg"
+    assert outcome.sentences == ["the program has no neg"]
+
+
+class Unmatched(Rule):
+    """Match nothing, and do not say why."""
+
+    pattern = Op((aten.neg.default,), "neg", self=Op((aten.exp.default,), "exp"))
+    report_misses = False
+
+    def rewrite(self, match, emit):
+        """Do nothing."""
+        return match.root
+
+
+class Sly(Negations):
+    """Find a call of its operator where the rule does not apply."""
+
+    def rules(self):
+        """Return the rule."""
+        return [Unmatched()]
+
+
+def test_a_program_that_has_the_operator_is_not_said_to_have_none():
+    outcome = Sly().run(program(lambda x: -x), Context())
+    assert outcome.nothing.startswith("1 call of ")
+    assert outcome.nothing.endswith(", none in a place where it applies")
 
 
 def test_a_rule_pass_with_rejections_needs_no_note():
-    assert Negations().run(program(lambda x: -x), Context()).notes == []
+    assert Negations().run(program(lambda x: -x), Context()).sentences == []

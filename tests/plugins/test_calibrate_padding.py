@@ -106,10 +106,10 @@ def test_a_mask_of_ones_leaves_no_note():
     assert report.outcome.notes == []
 
 
-def test_tokens_of_a_fixed_number_count_and_a_note_says_so():
+def test_tokens_of_a_fixed_number_count_and_a_warning_says_so():
     program = marked(Encoder(), padded(), dynamic=False)
     found = outcome(program, Calibrate(), context([padded()]))
-    assert found.notes == [
+    assert found.warnings == [
         "padding counts: 'attention_mask' is not used as a mask, since its number of tokens is "
         "fixed; make that dimension dynamic"
     ]
@@ -120,6 +120,26 @@ class Valid(Encoder):
 
     def forward(self, ids: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         return super().forward(ids, valid)
+
+
+class NamedMask(Encoder):
+    """The encoder with a mask whose ones may mean anything."""
+
+    def forward(self, ids: torch.Tensor, my_mask: torch.Tensor) -> torch.Tensor:
+        return super().forward(ids, my_mask)
+
+
+def test_a_mask_that_nobody_explained_is_told():
+    ids, mask = padded().values() if isinstance(padded(), dict) else padded()
+    batch = {"ids": ids, "my_mask": mask}
+    found = outcome(marked(NamedMask(), batch), Calibrate(), context([batch]))
+    assert found.warnings == [
+        "padding counts in calibration: if ones of 'my_mask' mark tokens, say "
+        "calibrate{mask=my_mask}; if it hides something else, calibrate{padding=count}"
+    ]
+    asked = outcome(marked(NamedMask(), batch), Calibrate(mask="my_mask"), context([batch]))
+    counted = outcome(marked(NamedMask(), batch), Calibrate(padding="count"), context([batch]))
+    assert asked.warnings == counted.warnings == []
 
 
 class KeyPadding(Encoder):
@@ -137,7 +157,9 @@ class ByAnyName(Encoder):
 
 
 def test_what_a_mask_of_another_name_hides_is_not_guessed():
-    assert find_padding(marked(ByAnyName(), padded("mask"))) == (None, [])
+    padding, warnings = find_padding(marked(ByAnyName(), padded("mask")))
+    assert padding is None
+    assert [text[:27] for text in warnings] == ["padding counts in calibrati"]
 
 
 def test_a_mask_of_any_name_can_be_named():

@@ -1,0 +1,92 @@
+"""What a file is run on: the example, calibration data, other sizes; and what the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from rewrite.descriptors import Model
+from rewrite.draws import Inputs, copied, other_sizes
+from rewrite.errors import first_line
+from rewrite.plain_layers import plain_layers
+from rewrite.program import Program
+from rewrite.quantization.batches import check_batch, split
+
+_BATCHES_COMPARED = 4
+"""Calibration batches that a file is run on beside the example inputs."""
+EXAMPLE = "the example inputs"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs to run a file on."""
+
+    label: str
+    """What they are: `the example inputs`, `calibration batch 2`, `batch=3, tokens=17`."""
+    inputs: Inputs
+    expected: list[Any]
+    """What the eager model makes of them, flat."""
+    is_resized: bool = False
+    """Whether they were drawn at other sizes than the example's."""
+
+
+def take_samples(
+    description: Model, program: Program, model: nn.Module
+) -> tuple[list[Sample], list[str]]:
+    """Run a model on its example, on calibration batches, and on inputs of other sizes.
+
+    Args:
+        description: gives the calibration data.
+        program: captured from the model; its inputs are redrawn.
+        model: the eager model, whose results a file has to give.
+
+    Returns:
+        The samples, and in sentences which sizes could not be tried.
+    """
+    samples, warnings = [], []
+    for place, inputs in enumerate(check_batches(description, program)):
+        label = f"calibration batch {place}" if place else EXAMPLE
+        samples.append(Sample(label, inputs, run_model(model, inputs)))
+    for draw in other_sizes(program):
+        try:
+            expected = run_model(model, draw.inputs)
+        except Exception as error:
+            warnings.append(
+                f"the model breaks on inputs drawn at {draw.label} ({type(error).__name__}: "
+                f"{first_line(error)}), so the file was not run at these sizes"
+            )
+            continue
+        samples.append(Sample(draw.label, draw.inputs, expected, is_resized=True))
+    return samples, warnings[:1]
+
+
+def check_batches(
+    description: Model, program: Program, limit: int = _BATCHES_COMPARED
+) -> list[Inputs]:
+    """Return the example inputs and the first calibration batches, to compare runtimes on."""
+    inputs = [program.example]
+    if description.calibration is not None:
+        for number, batch in enumerate(description.calibration(), start=1):
+            args, kwargs = split(batch)
+            check_batch(program, args, kwargs, f"calibration batch {number}")
+            inputs.append((args, kwargs))
+            if number == limit:
+                break
+    return inputs
+
+
+def run_model(model: nn.Module, inputs: Inputs) -> list[Any]:
+    """Return the flat results of an eager model, which may write to copies of the inputs."""
+    args, kwargs = copied(inputs)
+    with torch.no_grad(), plain_layers():
+        return pytree.tree_leaves(model(*args, **kwargs))
+
+
+def resized(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples of other sizes than the example's."""
+    return [sample for sample in samples if sample.is_resized]
