@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from rewrite.errors import PluginError, RewriteError, first_line, raised_at
+from rewrite.errors import STOPS, PluginError, RewriteError, first_line, raised_at
 
 
 @contextlib.contextmanager
@@ -26,9 +26,9 @@ def blame(what: str, thing: Any, source: str, hint: str) -> Iterator[None]:
     """
     try:
         yield
-    except RewriteError:
+    except (RewriteError, *STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise PluginError(
             f"{named(what, source)} failed: {type(error).__name__}: {first_line(error)}",
             where=raised_at(error, getattr(sys.modules.get(thing.__module__), "__file__", None)),

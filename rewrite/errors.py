@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that move a cursor, colour or turn text, ring a bell, or that no encoding has."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: everything unwinds and cleans up behind itself."""
+
+
+STOPS = (KeyboardInterrupt, Terminated)
+"""What somebody outside wants an end by; whatever else a user's own code raises is its failure."""
 
 
 class RewriteError(Exception):
@@ -21,11 +35,12 @@ class RewriteError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        lines = [self.what]
+        # A name of somebody else's must not look like a line of ours.
+        lines = [re.sub(r"\n(?!  )", r"\\n", printable(self.what))]
         if self.where:
-            lines.append(f"  at: {self.where}")
+            lines.append(f"  at: {one_line(self.where)}")
         if self.hint:
-            lines.append(f"  hint: {self.hint}")
+            lines.append(f"  hint: {one_line(self.hint)}")
         return "\n".join(lines)
 
 
@@ -47,6 +62,16 @@ class PluginError(RewriteError):
     """A plugin that was asked for could not load, or broke its contract (exit code 3)."""
 
     exit_code = 3
+
+
+def printable(text: str) -> str:
+    """Return text with its control characters spelled out, but for tabs and ends of lines."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """Return text with all its control characters spelled out."""
+    return printable(text).replace("\n", "\\n")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UsageError:

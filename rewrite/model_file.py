@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import nn
 
 from rewrite.capture import first_line, user_frame
 from rewrite.descriptors import Model
-from rewrite.errors import CaptureError, RewriteError, UsageError, nearest
+from rewrite.errors import STOPS, CaptureError, RewriteError, UsageError, nearest
+from rewrite.named_files import require_plain, split_model
 
 
 def load_model_file(text: str) -> Model:
@@ -27,8 +29,9 @@ def load_model_file(text: str) -> Model:
     Raises:
         UsageError: for a file that is missing, does not run, or lacks `model()` or `inputs()`.
     """
-    path_text, factory = _split(text)
+    path_text, factory = split_model(text)
     path = Path(path_text)
+    require_plain(path)
     if not path.is_file():
         raise UsageError(
             f"there is no model file '{path}'",
@@ -78,13 +81,6 @@ def make_model(description: Model) -> nn.Module:
     return model
 
 
-def _split(text: str) -> tuple[str, str]:
-    head, separator, tail = text.rpartition(":")
-    if separator and tail.isidentifier() and head.endswith(".py"):
-        return head, tail
-    return text, "model"
-
-
 def _import(path: Path) -> ModuleType:
     name = f"_rewrite_model_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -97,8 +93,11 @@ def _import(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        with warnings.catch_warnings():
+            spec.loader.exec_module(module)
+    except STOPS:
+        raise
+    except BaseException as error:
         where = user_frame(error) or str(path)
         if isinstance(error, SyntaxError):
             where = f"{error.filename}:{error.lineno}: {(error.text or '').strip()}"
@@ -130,10 +129,11 @@ def _function(
 def _guarded(function: Callable[..., Any], what: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **kwargs)
-        except RewriteError:
+            with warnings.catch_warnings():  # a filter of the model's is not one of the compiler's
+                return function(*args, **kwargs)
+        except (RewriteError, *STOPS):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise _failed(what, error) from error
 
     return call
@@ -147,7 +147,9 @@ def _guarded_batches(function: Callable[[], Iterable[Any]]) -> Callable[[], Iter
                 batch = next(iterator)
             except StopIteration:
                 return
-            except Exception as error:
+            except (RewriteError, *STOPS):
+                raise
+            except BaseException as error:
                 raise _failed("calibration()", error) from error
             yield batch
 
@@ -161,7 +163,7 @@ def _numbers(evaluate: Callable[..., Any]) -> Callable[..., dict[str, float]]:
     return call
 
 
-def _failed(what: str, error: Exception) -> CaptureError:
+def _failed(what: str, error: BaseException) -> CaptureError:
     return CaptureError(
         f"{what} raised {type(error).__name__}: {first_line(error)}",
         where=user_frame(error),

@@ -15,7 +15,7 @@ from rewrite.analyses import AnalysisCache
 from rewrite.checks.judge import Judge
 from rewrite.descriptors import PassObserver
 from rewrite.draws import Inputs, runnable_inputs
-from rewrite.errors import PluginError, RewriteError, UsageError, raised_at
+from rewrite.errors import STOPS, PluginError, RewriteError, UsageError, raised_at
 from rewrite.fingerprint import Fingerprint, fingerprints
 from rewrite.options import option_values
 from rewrite.passes import Context, Outcome, Pass
@@ -244,9 +244,9 @@ def _run_one(
         if not isinstance(outcome, Outcome):
             raise TypeError(f"run() returned {type(outcome).__name__}, not an Outcome")
         twin.graph.lint()
-    except RewriteError:
+    except (RewriteError, *STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise PluginError(
             f"pass '{p.name}'{_from(origin, p.name)} failed: {type(error).__name__}: {error}",
             where=raised_at(error, _file(p)),

@@ -14,7 +14,7 @@ import pluggy
 from rewrite import hookspecs, plugin_loading
 from rewrite.blame import defined_at
 from rewrite.descriptors import Calibrator, Lowering, Model, PassObserver, Preset
-from rewrite.errors import PluginError, UsageError, nearest, unknown
+from rewrite.errors import STOPS, PluginError, UsageError, nearest, unknown
 from rewrite.faults import Fault
 from rewrite.guarded_observer import GuardedObserver
 from rewrite.passes import Pass
@@ -194,7 +194,9 @@ class PluginHost:
             return
         try:
             self._register(plugin, entry_point.load())
-        except (Exception, SystemExit) as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             plugin.failures.append(Failure.of(error))
 
     def _require(self, name: str, given: str, module: Any) -> None:
@@ -207,7 +209,9 @@ class PluginHost:
         plugin = PluginRecord(name, given, "")
         try:
             self._register(plugin, module)
-        except Exception as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             plugin.failures.append(Failure.of(error, getattr(module, "__file__", None)))
         for kind in KINDS.values():
             plugin.ask(kind)

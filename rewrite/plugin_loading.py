@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rewrite.errors import PluginError, first_line, raised_at
+from rewrite.errors import STOPS, PluginError, first_line, raised_at
 from rewrite.passes import Pass
 
 GROUP = "rewrite"
@@ -73,7 +73,9 @@ def load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         del sys.modules[name]
         raise _not_loaded(str(path.name), error, str(path)) from error
     return module
@@ -87,7 +89,9 @@ def load_module(name: str) -> ModuleType:
     """
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         raise _not_loaded(name, error, None) from error
 
 

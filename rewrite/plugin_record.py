@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pluggy
 
 from rewrite.blame import defined_at
-from rewrite.errors import RewriteError
+from rewrite.errors import STOPS, RewriteError
 from rewrite.plugin_checks import ContractError, Kind
 from rewrite.plugin_loading import Failure
 
@@ -117,7 +117,9 @@ class PluginRecord:
         except RewriteError as error:
             where = error.where or Failure.of(error).where
             self.failures.append(Failure(f"{kind.hook}: {error.what}", where, error.hint))
-        except (Exception, SystemExit) as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             failure = Failure.of(error)
             self.failures.append(replace(failure, what=f"{kind.hook}: {failure.what}"))
         else:

@@ -11,7 +11,7 @@ import click
 from rewrite.cli import failures
 from rewrite.cli.console import working
 from rewrite.cli.options import json_option, make_host, plugin_options, talk_options
-from rewrite.cli.output import show_json
+from rewrite.cli.output import say, show_json
 from rewrite.cli.summary import runtime_rows, show_metrics
 from rewrite.errors import CheckError, UsageError
 
@@ -85,9 +85,9 @@ def _rules_json(found: RuleCheck) -> dict[str, Any]:
 def _show_all(rules: RuleCheck | None, found: FileCheck | None) -> None:
     if rules is not None:
         kept = len(rules.rules) - len({v.rule for v in rules.violations})
-        click.echo(f"{rules.target.name}: {kept} of {len(rules.rules)} rules are kept")
+        say(f"{rules.target.name}: {kept} of {len(rules.rules)} rules are kept")
         for violation in rules.violations:
-            click.echo(f"  {violation}")
+            say(f"  {violation}")
     if found is not None:
         _show(found)
 
@@ -108,7 +108,7 @@ def _as_json(found: FileCheck, model: str | None) -> dict[str, Any]:
 
 def _show(found: FileCheck) -> None:
     made = found.metadata
-    by = f"rewrite {made['version']} from {made['model']}" if "version" in made else "unknown"
+    by = f"rewrite {made['version']} from {made.get('model')}" if "version" in made else "unknown"
     kind = "quantized" if found.quantized else "float"
     rows = [("file", f"{found.path} ({kind}, made by {by})")]
     for entry in made.get("ledger", []):
@@ -119,5 +119,5 @@ def _show(found: FileCheck) -> None:
         rows += runtime_rows(f"{each.name} {each.version}", each.as_json())
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        click.echo(f"{name:<{width}}  {text}".rstrip())
+        say(f"{name:<{width}}  {text}".rstrip())
     show_metrics(found.metrics)

@@ -12,9 +12,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from rewrite.cli.failures import Terminated
+from rewrite.cli.output import say
+from rewrite.errors import Terminated, printable
 from rewrite.talk import Talk
 
 if TYPE_CHECKING:
@@ -96,11 +95,11 @@ class PlainTalk(Console):
 
     def show_step(self, text: str) -> None:
         """Print the stage."""
-        click.echo(text, err=True)
+        say(text, err=True)
 
     def show(self, text: str, colour: str) -> None:
         """Print the line."""
-        click.echo(text, err=True)
+        say(text, err=True)
 
 
 class LiveTalk(Console):
@@ -113,24 +112,24 @@ class LiveTalk(Console):
 
     def show_step(self, text: str) -> None:
         """Show the stage in the live line."""
-        self._progress.reset(self._task, total=None, description=text)
+        self._progress.reset(self._task, total=None, description=printable(text))
 
     def progress(self, label: str, done: int, total: int | None) -> None:
         """Move the bar."""
-        self._progress.update(self._task, description=label, completed=done, total=total)
+        self._progress.update(self._task, description=printable(label), completed=done, total=total)
 
     def show(self, text: str, colour: str) -> None:
         """Print the line above the live one."""
         from rich.text import Text
 
-        self._progress.console.print(Text(text, style=colour), soft_wrap=True)
+        self._progress.console.print(Text(printable(text), style=colour), soft_wrap=True)
 
 
 @contextlib.contextmanager
 def _talk(quiet: bool) -> Iterator[Talk]:
     if quiet:
         yield Talk()
-    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    elif sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _live() as progress:
             yield from _flushed(LiveTalk(progress))
     else:
@@ -150,7 +149,7 @@ def _live() -> Progress:
 
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
         console=Console(file=sys.stderr),

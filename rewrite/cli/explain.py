@@ -18,7 +18,7 @@ from rewrite.cli.options import (
     run_options,
     talk_options,
 )
-from rewrite.cli.output import show_json
+from rewrite.cli.output import say, show_json
 from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,12 +91,12 @@ def _places(found: Sequence[Rejection]) -> list[dict[str, str]]:
 def _show(entry: dict[str, Any]) -> None:
     count = sum(len(group["places"]) for group in entry["declined"])
     fired = f"{entry['rewrites']} rewrite{'' if entry['rewrites'] == 1 else 's'}"
-    click.echo(f"{entry['name']}: {fired}, {count} declined")
+    say(f"{entry['name']}: {fired}, {count} declined")
     for note in entry["notes"]:
-        click.echo(f"  note: {note}")
+        say(f"  note: {note}")
     for group in entry["declined"]:
-        click.echo(f"  {group['reason']}")
+        say(f"  {group['reason']}")
         width = max(len(place["node"]) for place in group["places"])
         for place in group["places"]:
             where = place["where"] or "(no source line recorded)"
-            click.echo(f"    {place['node']:<{width}}  {where}")
+            say(f"    {place['node']:<{width}}  {where}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -11,15 +12,18 @@ from typing import Any
 
 import click
 
-from rewrite.cli.output import show_json
-from rewrite.errors import RewriteError, UsageError, first_line, nearest
+from rewrite.cli.output import OutputError, say, show_json
+from rewrite.errors import (
+    RewriteError,
+    Terminated,
+    UsageError,
+    first_line,
+    nearest,
+    raised_at,
+)
 
 INTERRUPTED = 130
 TERMINATED = 143
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: everything unwinds and cleans up behind itself."""
 
 
 def guard(call: Callable[[], Any], arguments: Sequence[str]) -> int:
@@ -28,6 +32,9 @@ def guard(call: Callable[[], Any], arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = call()
+    except OutputError as error:
+        _let_go_of_stdout()
+        return tell(error, verbose=verbose)
     except RewriteError as error:
         return tell(error, as_json=as_json, verbose=verbose)
     except click.ClickException as error:
@@ -37,22 +44,33 @@ def guard(call: Callable[[], Any], arguments: Sequence[str]) -> int:
     except Terminated:
         return _stopped("terminated", TERMINATED)
     except BrokenPipeError:
-        # Whoever read stdout has gone; Python would complain once more when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         return 1
     except Exception as error:
         return tell(_bug(error), as_json=as_json, verbose=verbose)
+    except BaseException as error:
+        # Nothing of ours raises SystemExit and its like: a model's or a plugin's code does.
+        return tell(_ended(error), as_json=as_json, verbose=verbose)
     return code if isinstance(code, int) else 0
+
+
+def _let_go_of_stdout() -> None:
+    """Keep Python from complaining once more when it flushes what nobody takes."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(error: RewriteError, *, as_json: bool = False, verbose: bool = False) -> int:
     """Tell an error in up to three lines on stderr, as JSON on stdout too; return its code."""
     if verbose:
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        say("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
     heading = click.style("error:", fg="red", bold=True) if coloured(sys.stderr) else "error:"
-    click.echo(f"{heading} {error}", err=True)
+    say(f"{heading} {error}", err=True, plain=False)  # its text is plain already
     if as_json:
-        show_json({"error": error_json(error)})
+        try:
+            show_json({"error": error_json(error)})
+        except (OutputError, BrokenPipeError):
+            _let_go_of_stdout()
     return error.exit_code
 
 
@@ -69,11 +87,11 @@ def error_json(error: RewriteError) -> dict[str, Any]:
 def coloured(stream: Any) -> bool:
     """Tell whether a stream is a terminal that shows colours."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return bool(stream.isatty()) and not plain
+    return stream is not None and bool(stream.isatty()) and not plain
 
 
 def _stopped(how: str, code: int) -> int:
-    click.echo(f"{how}: nothing was written", err=True)
+    say(f"{how}: nothing was written", err=True)
     return code
 
 
@@ -102,6 +120,16 @@ def _bug(error: Exception) -> RewriteError:
         f"internal error: {type(error).__name__}: {first_line(error)}",
         where=where,
         hint="this is a bug of rewrite: run with -v and report what it prints",
+    )
+    told.__cause__ = error
+    return told
+
+
+def _ended(error: BaseException) -> RewriteError:
+    told = RewriteError(
+        f"the model or a plugin ended the process: {type(error).__name__}: {first_line(error)}",
+        where=raised_at(error),
+        hint="raise an error that says what is wrong; nothing was written",
     )
     told.__cause__ = error
     return told

@@ -19,7 +19,7 @@ from rewrite.cli.options import (
     run_options,
     talk_options,
 )
-from rewrite.cli.output import show_json, show_table
+from rewrite.cli.output import say, show_json, show_table
 from rewrite.errors import UsageError
 from rewrite.talk import Talk
 
@@ -122,7 +122,7 @@ def _request(subject: str, given: dict[str, Any]) -> Request:
     from rewrite.recheck import read_file
 
     _, made = read_file(Path(subject))
-    if "ledger" not in made:
+    if not {"ledger", "target", "seed"} <= made.keys():
         raise UsageError(
             f"'{subject}' was not made by rewrite", hint="inspect the model: rewrite inspect MODEL"
         )
@@ -166,12 +166,12 @@ def _show(found: Inspection, advice: Advice | None, most: int | None) -> None:
     columns = ("layer", "call", "weight", "input", "result", "outputs", "with all", "where")
     show_table(columns, rows)
     if most is not None and len(found.layers) > most:
-        click.echo(f"… and {len(found.layers) - most} more: --all")
+        say(f"… and {len(found.layers) - most} more: --all")
     inside = f" in '{found.total.worst}'" if found.total.worst else ""
-    click.echo(f"\noutputs with everything quantized: {_db(found.total.db) or 'exact'} dB{inside}")
+    say(f"\noutputs with everything quantized: {_db(found.total.db) or 'exact'} dB{inside}")
     if advice is not None:
         reached = "exact" if advice.db is None else f"{advice.db:.1f} dB"
-        click.echo(f"{reached} with {advice.taker}{{override={'+'.join(advice.overrides)}}}")
+        say(f"{reached} with {advice.taker}{{override={'+'.join(advice.overrides)}}}")
 
 
 def _db(value: float | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rewrite.cli.options import json_option
-from rewrite.cli.output import show_json
+from rewrite.cli.output import say, show_json
 
 
 @click.command("new-plugin", short_help="Write a package with a pass whose test passes.")
@@ -30,5 +30,5 @@ def new_plugin(name: str, folder: str, as_json: bool) -> None:
         files = sorted(str(p.relative_to(written)) for p in written.rglob("*") if p.is_file())
         show_json({"path": str(written), "files": files})
         return
-    click.echo(f"wrote {written}")
-    click.echo(f"next: pip install -e {written} && pytest {written}")
+    say(f"wrote {written}")
+    say(f"next: pip install -e {written} && pytest {written}")

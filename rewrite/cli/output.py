@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from rewrite.errors import RewriteError, printable
+
+_UNSEEN = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON leaves to itself, and a terminal does not show."""
 _UNLIMITED = 4096
+
+
+class OutputError(RewriteError):
+    """Standard output takes no more (exit code 1)."""
+
+
+def say(text: str = "", *, err: bool = False, plain: bool = True) -> None:
+    """Print lines on stdout, or talk on stderr, with control characters spelled out.
+
+    Args:
+        text: without the last line's end.
+        err: talk; if nobody can hear it, the work goes on.
+        plain: leave no control characters; our own colours are some.
+
+    Raises:
+        OutputError: when the disk behind stdout is full.
+    """
+    try:
+        click.echo(printable(text) if plain else text, err=err)
+    except BrokenPipeError:
+        if not err:
+            raise
+    except OSError as error:
+        if not err:
+            raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def show_json(value: Any) -> None:
     """Print one JSON value; what JSON cannot say becomes null or text."""
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    say(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def show_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -35,10 +66,10 @@ def show_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for name in heading:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(printable(cell) for cell in row))
     with console.capture() as capture:
         console.print(table)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()), plain=not terminal)
 
 
 def size_text(count: int) -> str:

@@ -9,7 +9,7 @@ import click
 
 from rewrite.cli.console import working
 from rewrite.cli.options import json_option, make_host, plugin_options, talk_options
-from rewrite.cli.output import show_json, show_table
+from rewrite.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
     from rewrite.options import OptionInfo
@@ -93,7 +93,7 @@ def _show_all(value: dict[str, Any]) -> None:
         ("pass", "equivalence", "from", "summary"),
         [(p["name"], p["equivalence"], p["distribution"], p["summary"]) for p in value["passes"]],
     )
-    click.echo()
+    say()
     show_table(
         ("preset", "passes", "summary"),
         [(p["name"], ", ".join(p["passes"]), p["summary"]) for p in value["presets"]],
@@ -102,13 +102,13 @@ def _show_all(value: dict[str, Any]) -> None:
 
 def _show_one(value: dict[str, Any]) -> None:
     bound = f", relative error under {value['bound']:g}" if "bound" in value else ""
-    click.echo(f"{value['name']} ({value['equivalence']}{bound}), from {value['distribution']}")
-    click.echo(f"\n{value['docs']}\n")
+    say(f"{value['name']} ({value['equivalence']}{bound}), from {value['distribution']}")
+    say(f"\n{value['docs']}\n")
     for key in ("requires", "after", "before"):
         if value[key]:
-            click.echo(f"{key}: {', '.join(value[key])}")
+            say(f"{key}: {', '.join(value[key])}")
     if not value["options"]:
-        click.echo("options: none")
+        say("options: none")
         return
     show_table(
         ("option", "type", "default", "range", "help"),
@@ -118,7 +118,7 @@ def _show_one(value: dict[str, Any]) -> None:
         ],
     )
     first = value["options"][0]
-    click.echo(f"\nwrite: --passes {value['name']}{{{first['name']}=...}}")
+    say(f"\nwrite: --passes {value['name']}{{{first['name']}=...}}")
 
 
 def _default(value: Any) -> str:

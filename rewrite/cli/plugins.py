@@ -8,7 +8,7 @@ import click
 
 from rewrite.cli.console import working
 from rewrite.cli.options import json_option, make_host, plugin_options, talk_options
-from rewrite.cli.output import show_json, show_table
+from rewrite.cli.output import say, show_json, show_table
 
 
 @click.command("plugins", short_help="List the plugins, broken ones too.")
@@ -45,7 +45,7 @@ def plugins(**given: Any) -> None:
     for p in value:
         if p["error"]:
             at = f"\n  at: {p['where']}" if p["where"] else ""
-            click.echo(f"\n{p['name']} is broken: {p['error']}{at}")
+            say(f"\n{p['name']} is broken: {p['error']}{at}")
 
 
 def _provides(plugin: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from rewrite.cli.options import (
     run_options,
     talk_options,
 )
-from rewrite.cli.output import show_json
+from rewrite.cli.output import say, show_json
 from rewrite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def show(model: str, diff: bool, **given: Any) -> None:
         passes = [r.as_json() for r in result.reports]
         show_json({"model": model, "passes": passes, "diff" if diff else "program": text})
     else:
-        click.echo(text.rstrip("\n") or "the passes change nothing")
+        say(text.rstrip("\n") or "the passes change nothing")
 
 
 def _text(result: Result, *, diff: bool) -> str:

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from rewrite.cli.output import db_text, show_table, size_text
+from rewrite.cli.output import db_text, say, show_table, size_text
 from rewrite.kernel_counts import run_text
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ def show_summary(
     artifact = result.artifact
     if artifact is None:
         changed = sum(r.outcome.rewrites for r in result.reports)
-        click.echo(f"dry run: {changed} rewrites by {len(result.reports)} passes, nothing written")
+        say(f"dry run: {changed} rewrites by {len(result.reports)} passes, nothing written")
     rows = list(_file(result, artifact)) if artifact else []
     rows += _loss(result, budget)
     for place, (name, values) in enumerate(result.as_json()["runtimes"].items()):
@@ -56,7 +54,7 @@ def show_summary(
     )
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        click.echo(f"{name:<{width}}  {text}".rstrip())
+        say(f"{name:<{width}}  {text}".rstrip())
     show_metrics(result.metrics)
 
 
@@ -66,7 +64,7 @@ def show_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
     if not columns:
         return
     names = list(dict.fromkeys(key for column in columns for key in metrics[column]))
-    click.echo()
+    say()
     show_table(
         ("metric", *columns),
         [(n, *(_number(metrics[c].get(n)) for c in columns)) for n in names],

@@ -9,7 +9,7 @@ import click
 
 from rewrite.cli.console import working
 from rewrite.cli.options import json_option, make_host, plugin_options, talk_options
-from rewrite.cli.output import show_json, show_table
+from rewrite.cli.output import say, show_json, show_table
 
 if TYPE_CHECKING:
     from rewrite.plugin_host import PluginHost
@@ -59,27 +59,27 @@ def _describe(host: PluginHost, name: str) -> dict[str, Any]:
 
 def _show_one(value: dict[str, Any]) -> None:
     low, high = value["opset_range"]
-    click.echo(f"{value['name']}: {value['summary']}")
-    click.echo(f"from: {value['distribution']} ({value['source']})")
+    say(f"{value['name']}: {value['summary']}")
+    say(f"from: {value['distribution']} ({value['source']})")
     if value["extends"]:
-        click.echo(f"extends: {value['extends']}")
-    click.echo(f"opset: {value['opset']} ({low} to {high})")
-    click.echo(f"runs on: {', '.join(value['runtimes']) or 'nothing here'}")
+        say(f"extends: {value['extends']}")
+    say(f"opset: {value['opset']} ({low} to {high})")
+    say(f"runs on: {', '.join(value['runtimes']) or 'nothing here'}")
     if value["machines"]:
-        click.echo(f"on machines: {', '.join(value['machines'])}")
-    click.echo(f"bias: {value['bias']}")
-    click.echo(f"absorbed before a quantizer: {', '.join(value['absorbs']) or 'nothing'}")
-    click.echo(f"computed before rounding: {', '.join(value['fuses']) or 'nothing'}")
-    click.echo(f"legalized by: {', '.join(value['legalize']) or 'nothing'}")
-    click.echo(f"written around: {', '.join(value['avoids']) or 'nothing'}")
-    click.echo(f"held to the rules: {', '.join(value['rules']) or 'none'}")
+        say(f"on machines: {', '.join(value['machines'])}")
+    say(f"bias: {value['bias']}")
+    say(f"absorbed before a quantizer: {', '.join(value['absorbs']) or 'nothing'}")
+    say(f"computed before rounding: {', '.join(value['fuses']) or 'nothing'}")
+    say(f"legalized by: {', '.join(value['legalize']) or 'nothing'}")
+    say(f"written around: {', '.join(value['avoids']) or 'nothing'}")
+    say(f"held to the rules: {', '.join(value['rules']) or 'none'}")
     made_by = [f"{spec} if made by {kind}" for kind, spec in value["producers"].items()]
-    click.echo(f"inputs are {', '.join(made_by) or 'what their reader wants'}\n")
+    say(f"inputs are {', '.join(made_by) or 'what their reader wants'}\n")
     show_table(
         ("spec", "settings"),
         [(name, _settings(spec)) for name, spec in value["specs"].items()],
     )
-    click.echo()
+    say()
     show_table(
         ("operator", "mode", "inputs", "output"),
         [
@@ -89,7 +89,7 @@ def _show_one(value: dict[str, Any]) -> None:
     )
 
     if value["faults"]:
-        click.echo()
+        say()
         show_table(
             ("known to be bad here", "what happens", "what is done"),
             [(f["name"], f"{f['runtime']} {f['symptom']}", f["does"]) for f in value["faults"]],
