@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
-from torch.utils import _pytree as pytree
 
-from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
 from rewrite.descriptors import Lowering
-from rewrite.draws import copied
 from rewrite.equivalence import Difference
-from rewrite.errors import CheckError, UsageError
-from rewrite.file_parts import parts_of, size_of
+from rewrite.errors import CheckError
+from rewrite.file_metadata import add_metadata
+from rewrite.file_parts import size_of
 from rewrite.kernel_counts import int8_summary, require_int8
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
@@ -29,12 +27,11 @@ from rewrite.lowering.agreement import (
     require,
     require_model,
 )
-from rewrite.lowering.lower import Lowered, add_metadata, feeds, lower, save
+from rewrite.lowering.lower import Lowered, feeds, lower, save
 from rewrite.lowering.origin import origin_of_named
 from rewrite.on_runtime import OnRuntime
-from rewrite.output_agreement import LOWEST_LOSSY_SQNR, Comparison
+from rewrite.output_agreement import LOWEST_LOSSY_SQNR
 from rewrite.program import Program
-from rewrite.re_export import re_export
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, get_runtime
 from rewrite.talk import Talk
 from rewrite.target import Target
@@ -254,47 +251,6 @@ def _hold(
     least = LOWEST_LOSSY_SQNR if lossy else floor_of(quantized=False, half=half)
     given = request.min_sqnr
     require_model(found.model, least if given is None else given, lossy=lossy)
-
-
-def write_pt2(
-    program: Program, path: Path, samples: Sequence[Sample], *, strict: bool
-) -> tuple[Artifact, Callable[..., Any]]:
-    """Write a program as a `.pt2` file, load it as torch does, and compare the two.
-
-    Returns:
-        The file, and the loaded module.
-
-    Raises:
-        CheckError: when `strict` and the loaded file disagrees.
-    """
-    torch.export.save(re_export(program), path)
-    module = torch.export.load(path).module()
-    names, comparison = program.signature.output_names, Comparison(Judge(program))
-    for sample in samples:
-        flat = program.signature.flatten_inputs(*sample.inputs)
-        results = []
-        for run in (program, module):
-            args, kwargs = copied(sample.inputs)
-            results.append(pytree.tree_leaves(run(*args, **kwargs)))
-        named = zip(names, *results, strict=True)
-        tensors = {n: (a, b) for n, a, b in named if isinstance(a, torch.Tensor)}
-        comparison.add(tensors, flat, sample.label)
-    agreement = comparison.agreement()
-    if strict:
-        require(agreement, floor_of(quantized=False, half=False))
-    artifact = Artifact(path, size=size_of(path))
-    artifact.runtimes.append(OnRuntime("torch", torch.__version__, agreement))
-    return artifact, module
-
-
-def place(artifact: Artifact, output: Path) -> None:
-    """Move a finished file, and the weights beside it, to where the user wants them."""
-    try:
-        for part in parts_of(artifact.path):
-            part.replace(output.resolve().parent / part.name)
-    except OSError as error:
-        raise UsageError(f"cannot write '{output}': {error.strerror}") from error
-    artifact.path = output
 
 
 def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -81,8 +82,16 @@ def explain_model(request: Request, host: PluginHost, talk: Talk | None = None) 
     return job.result
 
 
-def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) -> Result:
+def compile_model(
+    request: Request, host: PluginHost, talk: Talk | None = None, recipe: Path | None = None
+) -> Result:
     """Compile a model and write the artifact if every check holds.
+
+    Args:
+        request: what to compile, and how.
+        host: gives the passes, the target and observers.
+        talk: told of every stage.
+        recipe: where to write the recipe that reproduces the artifact, beside it.
 
     Raises:
         RewriteError: with what, where and a hint; nothing has been written then.
@@ -94,7 +103,7 @@ def compile_model(request: Request, host: PluginHost, talk: Talk | None = None) 
         evaluate(job, "eager", job.eager)
         evaluate(job, "program", job.fixed.runner(job.program))
         if request.output is not None:
-            write(job, request.output)
+            write(job, request.output, recipe)
     job.result.seconds = time.perf_counter() - started
     return job.result
 

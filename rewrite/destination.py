@@ -1,14 +1,17 @@
-"""Where files are to be written: every obstacle is found before the work begins."""
+"""Where files are to be written: obstacles are found before the work, and files are whole."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from rewrite.errors import UsageError
+from rewrite.named_files import special
 from rewrite.request import Request
 
 _SCRATCH = ".rewrite-"
@@ -42,27 +45,61 @@ def make_scratch(output: Path) -> Path:
 
     A folder says which machine and process made it: of other machines that share the place nobody
     here knows what still runs.
+
+    Raises:
+        UsageError: when no folder can be made there.
     """
-    folder = output.resolve().parent
+    folder = output.parent
     mine = f"{_SCRATCH}{platform.node()}-"
     for left in folder.iterdir():
         owner = left.name.removeprefix(mine).partition("-")[0]
         if left.name.startswith(mine) and owner.isdigit() and not _is_running(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=folder))
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=folder))
+    except OSError as error:
+        raise _unwritten(output, error) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that takes the place of `path` when it is whole.
+
+    A link at `path` is replaced itself: what it points to stays as it is.
+
+    Raises:
+        UsageError: when the disk does not take it.
+    """
+    scratch = make_scratch(path)
+    try:
+        yield scratch / path.name
+        put(scratch / path.name, path)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def put(written: Path, path: Path) -> None:
+    """Let a written file take the place of another, once its bytes are on the disk."""
+    with written.open("rb") as file:
+        os.fsync(file.fileno())
+    written.replace(path)
 
 
 def check_writable(path: Path, name: str) -> None:
     """Make sure that a file can be written at `path`; in a folder it might be called `name`.
 
     Raises:
-        UsageError: when it is a folder, or its folder is not there or not writable.
+        UsageError: when it is a folder or a device, or its folder is not there or not writable.
     """
     if path.is_dir():
         raise UsageError(
             f"cannot write '{path}': it is a folder", hint=f"name a file: {path / name}"
         )
-    folder = path.resolve().parent
+    if special(path):
+        raise UsageError(f"cannot write '{path}': it is {special(path)}", hint="name a file")
+    folder = path.absolute().parent
     if folder.exists() and not folder.is_dir():
         raise UsageError(
             f"cannot write '{path}': '{folder}' is not a folder", hint="choose another place"
@@ -78,6 +115,10 @@ def check_writable(path: Path, name: str) -> None:
         raise UsageError(
             f"cannot write '{path}': {error.strerror}", hint="choose another place"
         ) from None
+
+
+def _unwritten(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write '{path}': {error.strerror or error}")
 
 
 def _is_running(process: int) -> bool:

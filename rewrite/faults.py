@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import operator
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,7 @@ from rewrite.errors import UsageError, unknown
 from rewrite.quantization.spec import QuantSpec
 from rewrite.runtimes import NAMES
 from rewrite.target import AVOIDABLE, Target
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from rewrite.toml_text import read_toml
 
 ROLES = ("activation", "weight", "operand")
 """What a spec is used for: by layers, for their weights, in products of activations."""
@@ -185,10 +180,7 @@ def parse_faults(text: str, source: str = "") -> list[Fault]:
     Raises:
         UsageError: for text that is no TOML, an unknown key or a value that cannot be.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the faults are not valid TOML: {error}", where=source) from None
+    data = read_toml(text, "the file of faults", source)
     return [_fault(table, source) for table in data.get("fault", ())]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +18,11 @@ from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample, take_samples
 from rewrite.descriptors import Model
 from rewrite.errors import CheckError, UsageError
+from rewrite.file_metadata import read_metadata
 from rewrite.fixed_sizes import OtherSize, fix_sizes
 from rewrite.kernel_counts import int8_summary
 from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
-from rewrite.lowering.lower import METADATA_PREFIX, feeds
+from rewrite.lowering.lower import feeds
 from rewrite.model_file import make_model
 from rewrite.onnx_file import open_onnx
 from rewrite.output_agreement import (
@@ -129,7 +129,7 @@ def check_file(
         CheckError: when no runtime can run it, or inputs and outputs are not the model's.
     """
     model = open_onnx(path)
-    quantized, metadata = _is_quantized(model), _metadata(model)
+    quantized, metadata = _is_quantized(model), read_metadata(model, path)
     result = FileCheck(path, quantized, _lowest(model) if floor is None else floor, metadata)
     talk.step(f"capture {description.name}")
     eager = make_model(description)
@@ -165,7 +165,7 @@ def read_file(path: Path) -> tuple[bool, dict[str, Any]]:
         UsageError: for a file that is missing or no ONNX.
     """
     model = open_onnx(path)
-    return _is_quantized(model), _metadata(model)
+    return _is_quantized(model), read_metadata(model, path)
 
 
 def _lowest(model: onnx.ModelProto) -> float:
@@ -177,14 +177,6 @@ def _lowest(model: onnx.ModelProto) -> float:
 
 def _is_quantized(model: onnx.ModelProto) -> bool:
     return any(n.op_type in ("QuantizeLinear", "DequantizeLinear") for n in model.graph.node)
-
-
-def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
-    return {
-        entry.key.removeprefix(METADATA_PREFIX): json.loads(entry.value)
-        for entry in model.metadata_props
-        if entry.key.startswith(METADATA_PREFIX)
-    }
 
 
 def _check_names(path: Path, program: Program) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rewrite.pipeline import PassReport
     from rewrite.program import Program
 
+LARGEST_SEED = 2**32 - 1
+"""Of numpy; torch and Python take larger ones."""
 DEFAULT_TARGET = "portable"
 DEFAULT_PRESET = "float"
 Checks = Literal["strict", "report", "off"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rewrite.named_files import read_text
 from rewrite.quantization.costs import CostTable
 from rewrite.quantization.spec import QuantSpec
 
@@ -117,8 +118,12 @@ class Target:
 
     @classmethod
     def load(cls, path: Path) -> Target:
-        """Read a target from a TOML file."""
-        return cls.parse(path.read_text(encoding="utf-8"), str(path))
+        """Read a target from a TOML file.
+
+        Raises:
+            UsageError: as `parse`, and for a file that cannot be read as text.
+        """
+        return cls.parse(read_text(path, "the target"), str(path))
 
     def resolved(self, known: Mapping[str, Target]) -> Target:
         """Return the target with all that it inherits.

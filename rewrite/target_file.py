@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,7 @@ from rewrite.quantization.kinds import KINDS, tensors_of
 from rewrite.quantization.spec import QuantSpec
 from rewrite.target import AVOIDABLE, MODES, OpRule, Target
 from rewrite.target_values import check_types
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from rewrite.toml_text import read_toml
 
 Tables = dict[str, Any]
 
@@ -61,10 +56,7 @@ def read_tables(text: str, source: str) -> Tables:
     Raises:
         UsageError: for text that is no TOML, an unknown key, a missing name or another type.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the target is not valid TOML: {error}", where=source) from None
+    data = read_toml(text, "the target", source)
     for key in data:
         if key not in KEYS:
             raise unknown("key of a target", key, KEYS, where=source)

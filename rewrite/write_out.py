@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,64 @@ from typing import Any
 import torch
 
 import rewrite
-from rewrite.artifact import build_artifact, place, write_pt2
+from rewrite.artifact import build_artifact
 from rewrite.busy import busy
 from rewrite.checks.samples import Sample, take_samples
-from rewrite.destination import make_scratch
+from rewrite.destination import make_scratch, replacing
+from rewrite.errors import UsageError
+from rewrite.file_parts import place
 from rewrite.fixed_sizes import OtherSize
 from rewrite.job import Job, choose_passes, legalize
 from rewrite.pipeline import run_passes
 from rewrite.program import Program
+from rewrite.pt2_file import write_pt2
+from rewrite.recipe import write_recipe
 from rewrite.request import DEFAULT_PRESET, Request
 
 
-def write(job: Job, output: Path) -> None:
-    """Make the file in a scratch folder beside its place, and move it there when it holds."""
+def write(job: Job, output: Path, recipe: Path | None = None) -> None:
+    """Make the files in scratch folders beside their places, and move them there when all hold.
+
+    Args:
+        job: whose program is rewritten.
+        output: where the file goes.
+        recipe: where the recipe that reproduces it goes.
+
+    Raises:
+        RewriteError: nothing has been written then.
+    """
     scratch = make_scratch(output)
     try:
         if output.suffix == ".pt2":
             _write_pt2(job, scratch / output.name)
         else:
             _write_onnx(job, scratch / output.name)
-        assert job.result.artifact is not None
-        place(job.result.artifact, output)
+        artifact = job.result.artifact
+        assert artifact is not None
+        with contextlib.ExitStack() as stack:
+            if recipe is not None:
+                _write_recipe(job, stack.enter_context(replacing(recipe)))
+            place(artifact.path, output)
+        artifact.path = output
+    except UsageError as error:
+        # The folder is ours, and gone by now: people named another one.
+        error.what = error.what.replace(str(scratch), str(output.parent))
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_recipe(job: Job, path: Path) -> None:
+    result = job.result
+    write_recipe(
+        path,
+        result.passes,
+        target=result.target,
+        opset=result.opset,
+        seed=result.seed,
+        fix=result.fixed,
+        version=rewrite.__version__,
+    )
 
 
 def _write_pt2(job: Job, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from rewrite.errors import first_line
 from rewrite.plain_layers import plain_layers
 from rewrite.program import Program
 from rewrite.quantization.batches import check_batch, split
+from rewrite.quantization.failing_batch import on_batch
 
 _BATCHES_COMPARED = 4
 """Calibration batches that a file is run on beside the example inputs."""
@@ -51,7 +51,8 @@ def take_samples(
     samples, warnings = [], []
     for place, inputs in enumerate(check_batches(description, program)):
         label = f"calibration batch {place}" if place else EXAMPLE
-        samples.append(Sample(label, inputs, run_model(model, inputs)))
+        with on_batch(program, inputs, place):
+            samples.append(Sample(label, inputs, run_model(model, inputs)))
     for draw in other_sizes(program):
         try:
             expected = run_model(model, draw.inputs)
@@ -85,8 +86,3 @@ def run_model(model: nn.Module, inputs: Inputs) -> list[Any]:
     args, kwargs = copied(inputs)
     with torch.no_grad(), plain_layers():
         return pytree.tree_leaves(model(*args, **kwargs))
-
-
-def resized(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples of other sizes than the example's."""
-    return [sample for sample in samples if sample.is_resized]

@@ -64,7 +64,7 @@ def explain(model: str, **given: Any) -> None:
         _show(entry)
     layout = [entry for entry in layout if entry["rewrites"] or entry["declined"]]
     if layout:
-        click.echo(f"\nfor the layout that target '{request.target}' wants:")
+        say(f"\nfor the layout that target '{request.target}' wants:")
     for entry in layout:
         _show(entry)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rewrite.errors import UsageError
+from rewrite.named_files import check_distinct, split_model
 from rewrite.pass_spec import parse_passes
-from rewrite.request import DEFAULT_TARGET, CalibrationData, Request
+from rewrite.request import DEFAULT_TARGET, LARGEST_SEED, CalibrationData, Request
 
 if TYPE_CHECKING:
     from rewrite.plugin_host import PluginHost
@@ -130,9 +131,12 @@ def run_options(command: F) -> F:
         default="cpu",
         help="Where calibration runs.",
     )(command)
-    return click.option("--seed", type=int, help="Seed of everything random.  [default: 0]")(
-        command
-    )
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, LARGEST_SEED),
+        metavar="INTEGER",
+        help="Seed of everything random.  [default: 0]",
+    )(command)
 
 
 def make_run(given: dict[str, Any]) -> dict[str, Any]:
@@ -163,8 +167,22 @@ def make_host(plugin_files: tuple[str, ...], block: tuple[str, ...]) -> PluginHo
 
 
 def make_request(model: str, **given: Any) -> Request:
-    """Build a request from --passes, --preset, --target and whatever else is given."""
-    listed = given.pop("passes")
+    """Build a request from --passes, --preset, --target and whatever else is given.
+
+    Raises:
+        UsageError: when two of the files that are written and read are the same.
+    """
+    listed, recipes = given.pop("passes"), given.pop("recipes", {})
+    data = given.get("calibration")
+    check_distinct(
+        {
+            "the output": given.get("output"),
+            **recipes,
+            "the calibration cache": given.get("calibration_cache"),
+            "the calibration data": data and Path(data.path),
+            "the model file": Path(split_model(model)[0]),
+        }
+    )
     return Request(
         model,
         passes=None if listed is None else tuple(parse_passes(listed)),

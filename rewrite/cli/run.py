@@ -142,9 +142,7 @@ def _run(
     model: str, given: dict[str, Any], talk: Talk
 ) -> tuple[Result, Path | None, dict[str, Assignment | Choice]]:
     """Return what was compiled, its recipe, and what --measure and --budget found."""
-    output = _output(model, given)
-    wanted = given["write_recipe"]
-    recipe = Path(wanted) if wanted and not given["dry_run"] else None
+    output, recipe = _output(model, given), _wanted_recipe(given)
     if not (given["passes"] is not None or given["preset"] or given["recipe"]):
         talk.step("no --passes or --preset: running --preset float (for 8 bits: --preset int8)")
     if recipe is not None:
@@ -161,10 +159,22 @@ def _run(
     if given["budget"] is not None:
         found["budget"] = within_budget(request, host, talk, given["budget"])
         request = found["budget"].request
-    result = compile_model(request, host, talk)
-    if recipe is not None:
-        _write_recipe(recipe, result, given)
+    result = compile_model(request, host, talk, recipe)
     return result, recipe, found
+
+
+def _wanted_recipe(given: dict[str, Any]) -> Path | None:
+    wanted = given["write_recipe"]
+    return Path(wanted) if wanted and not given["dry_run"] else None
+
+
+def _recipes(given: dict[str, Any]) -> dict[str, Path]:
+    """Return the files of --write-recipe and --recipe; one run may read and renew the same."""
+    written, read = _wanted_recipe(given), given["recipe"]
+    found = {} if written is None else {"the recipe to write": written}
+    if read and not (written is not None and written == Path(read)):
+        found["the recipe"] = Path(read)
+    return found
 
 
 def _output(model: str, given: dict[str, Any]) -> Path | None:
@@ -190,6 +200,7 @@ def _request(model: str, given: dict[str, Any], output: Path | None) -> Request:
         preset=given["preset"],
         target=target if target is not None or recipe is None else recipe.target,
         output=output,
+        recipes=_recipes(given),
         opset=opset if opset is not None or recipe is None else recipe.opset,
         **{**seed, **make_run(given)},
         fix={**(recipe.fix if recipe else {}), **given["fix"]},
@@ -217,18 +228,3 @@ def _recipe(given: dict[str, Any]) -> Recipe | None:
     from rewrite.recipe import read_recipe
 
     return read_recipe(Path(given["recipe"]))
-
-
-def _write_recipe(path: Path, result: Result, given: dict[str, Any]) -> None:
-    import rewrite
-    from rewrite.recipe import write_recipe
-
-    write_recipe(
-        path,
-        result.passes,
-        target=result.target,
-        opset=result.opset,
-        seed=result.seed,
-        fix=result.fixed,
-        version=rewrite.__version__,
-    )

@@ -6,15 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import onnx
 import onnx_ir as ir
 import torch
 from torch import fx
 
-from rewrite.errors import UsageError
+from rewrite.file_metadata import METADATA_PREFIX
+from rewrite.file_parts import PRODUCER
+from rewrite.file_parts import save as save
 from rewrite.lowering.convert_down import FIRST_WRITTEN, convert_down
 from rewrite.lowering.export import export_onnx
 from rewrite.lowering.four_bits import pack_four_bits
@@ -28,10 +28,7 @@ from rewrite.program import Program
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS, QUANTIZE
 from rewrite.schema import argument
 
-METADATA_PREFIX = "rewrite."
 _MOVES = (torch.ops.aten._to_copy.default, torch.ops.aten.embedding.default)
-_EXTERNAL_DATA_BYTES = 1_900_000_000
-"""Protobuf cannot hold 2 GB; above this the weights go to a file beside the model."""
 
 
 @dataclass(frozen=True)
@@ -120,37 +117,8 @@ def lower(
     _name_dimensions(model, program)
     for key, value in metadata.items():
         model.metadata_props[METADATA_PREFIX + key] = json.dumps(value, default=str)
-    model.producer_name = "rewrite"
+    model.producer_name = PRODUCER
     return Lowered(model, program, opset)
-
-
-def save(model: ir.Model, path: Path) -> None:
-    """Write a model; past protobuf's limit the weights go to `NAME.data` beside it.
-
-    Raises:
-        UsageError: when the place cannot be written.
-    """
-    size = sum(t.nbytes for v in model.graph.initializers.values() if (t := v.const_value))
-    try:
-        if size < _EXTERNAL_DATA_BYTES:
-            ir.save(model, path)
-        else:
-            ir.save(model, path, external_data=f"{path.name}.data")
-    except OSError as error:
-        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
-
-
-def add_metadata(path: Path, name: str, value: Any) -> None:
-    """Store one more entry in a written file, as JSON under `rewrite.NAME`.
-
-    Two protobuf messages in one file are read as one, their lists joined: a short message behind
-    the model adds to its metadata without loading it.
-    """
-    entry = onnx.StringStringEntryProto(
-        key=METADATA_PREFIX + name, value=json.dumps(value, default=str)
-    )
-    with path.open("ab") as file:
-        file.write(onnx.ModelProto(metadata_props=[entry]).SerializeToString())
 
 
 def feeds(program: Program, flat: Sequence[Any], wanted: Sequence[str]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from torch import nn
 from torch.export import Dim
 
 from rewrite import CheckError, Lowering, UsageError
-from rewrite.artifact import Artifact, place, table_of
+from rewrite.artifact import table_of
 from rewrite.compile import compile_model
 from rewrite.descriptors import Model
 from rewrite.equivalence import Difference
+from rewrite.file_parts import parts_of, place
 from rewrite.lowering.agreement import require
 from rewrite.output_agreement import LOWEST_QUANTIZED_SQNR, Agreement
 from rewrite.recheck import check_file
@@ -245,15 +246,17 @@ def test_what_is_no_tensor_is_returned_too(tmp_path):
 @pytest.mark.parametrize("beside", [False, True], ids=["one file", "weights beside it"])
 def test_a_name_with_brackets_is_a_name(beside, monkeypatch, tmp_path):
     if beside:
-        monkeypatch.setattr("rewrite.lowering.lower._EXTERNAL_DATA_BYTES", 0)
+        monkeypatch.setattr("rewrite.file_parts._ONE_FILE_BYTES", 0)
     result = compile_case(Case("linear[1]", linear), tmp_path)
-    names = ["linear[1].onnx", "linear[1].onnx.data"][: 1 + beside]
-    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert result.artifact.path == tmp_path / "linear[1].onnx"
+    names = [part.name for part in parts_of(result.artifact.path)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)
+    assert len(names) == 1 + beside
     assert result.artifact.size == sum(file.stat().st_size for file in tmp_path.iterdir())
     assert get_runtime("onnxruntime").load(result.artifact.path) is not None
 
 
 def test_a_file_that_is_gone_is_not_put_in_place(tmp_path):
-    artifact = Artifact(tmp_path / "scratch" / "model.onnx")
+    (tmp_path / "scratch").mkdir()
     with pytest.raises(UsageError, match=r"cannot write '.*': No such file or directory"):
-        place(artifact, tmp_path / "model.onnx")
+        place(tmp_path / "scratch" / "model.onnx", tmp_path / "model.onnx")

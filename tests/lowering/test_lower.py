@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ from torch import nn
 from torch.export import Dim
 
 from rewrite import CheckError, UsageError, capture
-from rewrite.lowering import lower as lower_module
+from rewrite.file_parts import parts_of
 from rewrite.lowering.lower import save
 
 from .models import assert_agrees, lowered, run, written
@@ -159,10 +160,12 @@ def test_weights_past_the_limit_go_to_a_file_beside(tmp_path, monkeypatch):
     inline = written(lowered(captured), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
     expected = run(inline, captured)
-    monkeypatch.setattr(lower_module, "_EXTERNAL_DATA_BYTES", 8)
+    monkeypatch.setattr("rewrite.file_parts._ONE_FILE_BYTES", 8)
     (tmp_path / "large").mkdir()
     path = written(lowered(captured), tmp_path / "large")
-    assert sorted(p.name for p in path.parent.iterdir()) == ["model.onnx", "model.onnx.data"]
+    weights, model = parts_of(path)
+    assert model == path and re.fullmatch(r"model\.onnx\.[0-9a-f]{16}\.data", weights.name)
+    assert sorted(path.parent.iterdir()) == [path, weights]
     for name, value in run(path, captured).items():
         np.testing.assert_array_equal(value, expected[name])
 
