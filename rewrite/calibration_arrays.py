@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
-from rewrite.errors import UsageError, unknown
+from rewrite.array_file import Stored
+from rewrite.errors import UsageError, first_line, unknown
+from rewrite.named_files import require_plain
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def npz_samples(path: Path, names: Sequence[str]) -> Iterator[Sample]:
     """
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise UsageError(f"'{path}' is not an .npz file", hint=_written(names)) from None
     with archive, ExitStack() as stack:
         held = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -45,14 +45,12 @@ def npz_samples(path: Path, names: Sequence[str]) -> Iterator[Sample]:
         for name in names:
             if name not in held:
                 raise UsageError(f"'{path}' has no array '{name}'", hint=_written(names))
-        rows = {}
-        for name in names:
-            member = stack.enter_context(archive.open(f"{name}.npy"))
-            rows[name] = _rows(path, name, member)
-        counts = {name: next(iterator).shape[0] for name, iterator in rows.items()}
+        stored = {name: _stored(path, name, archive, stack) for name in names}
+        counts = {name: each.shape[0] for name, each in stored.items()}
         if len(set(counts.values())) > 1:
             told = ", ".join(f"'{name}' {count}" for name, count in counts.items())
             raise UsageError(f"the arrays of '{path}' have different lengths: {told}")
+        rows = {name: each.rows() for name, each in stored.items()}
         for number in range(min(counts.values(), default=0)):
             arrays = {name: next(iterator) for name, iterator in rows.items()}
             yield Sample(f"{path}, row {number}", arrays)
@@ -97,35 +95,26 @@ def folder_samples(path: Path, names: Sequence[str]) -> Iterator[Sample]:
 
 
 def _load(path: Path) -> np.ndarray:
+    require_plain(path)
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
-        raise UsageError(
-            f"'{path}' is not an array: {error}", hint="np.save(file, array)"
-        ) from None
+        with path.open("rb") as file:
+            return Stored.open(file, path.stat().st_size, f"'{path}'").whole()
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror}") from None
 
 
-def _rows(path: Path, name: str, member: IO[bytes]) -> Iterator[np.ndarray]:
-    """Yield an empty array of the whole's shape, then each row."""
+def _stored(path: Path, name: str, archive: zipfile.ZipFile, stack: ExitStack) -> Stored:
+    info, told = archive.getinfo(f"{name}.npy"), f"array '{name}' of '{path}'"
     try:
-        version = np.lib.format.read_magic(member)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, is_fortran, dtype = read(member)
-    except (ValueError, KeyError):
-        raise UsageError(f"array '{name}' of '{path}' cannot be read") from None
-    if dtype.hasobject or not shape:
-        what = "holds Python objects" if dtype.hasobject else "is a single number"
-        raise UsageError(f"array '{name}' of '{path}' {what}, not samples")
-    yield np.empty((shape[0], 0))
-    if is_fortran:
-        yield from np.load(path, allow_pickle=False)[name]
-        return
-    length = math.prod(shape[1:]) * dtype.itemsize
-    for _ in range(shape[0]):
-        yield np.frombuffer(member.read(length), dtype).reshape(shape[1:]).copy()
+        member = stack.enter_context(archive.open(info))
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+        # Packed in a way that Python lacks, or by a password.
+        what = f"{told} cannot be read: {first_line(error)}"
+        raise UsageError(what, hint="np.savez(file, ...)") from None
+    stored = Stored.open(member, info.file_size, told)
+    if not stored.shape:
+        raise UsageError(f"{told} is a single number, not samples")
+    return stored
 
 
 def _written(names: Sequence[str]) -> str:

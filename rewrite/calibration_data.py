@@ -16,6 +16,7 @@ from rewrite.calibration_arrays import Sample, folder_samples, npz_samples
 from rewrite.calibration_images import IMAGES, image_samples
 from rewrite.descriptors import Model
 from rewrite.errors import UsageError
+from rewrite.named_files import require_plain
 from rewrite.program import Program
 from rewrite.quantization.batches import as_given, fits, wanted_shape
 from rewrite.request import CalibrationData, Request
@@ -83,6 +84,8 @@ def check_data(given: CalibrationData) -> None:
     """
     path, is_model = Path(given.path), given.path.startswith("zoo:")
     hint = "give a .npz file, a folder of .npy files or of images, or zoo:NAME"
+    if not is_model:
+        require_plain(path)
     if not is_model and path.is_file() and path.suffix != ".npz":
         raise UsageError(f"'{path}' is no .npz file", hint=hint)
     if not is_model and not path.exists():

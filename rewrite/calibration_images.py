@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rewrite.calibration_arrays import Sample
-from rewrite.errors import UsageError
+from rewrite.errors import UsageError, first_line
+from rewrite.named_files import require_plain
 from rewrite.program import Program
 from rewrite.request import CalibrationData
 
@@ -39,12 +40,16 @@ def image_samples(
     files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGES)
     random.Random(seed).shuffle(files)
     for file in files:
+        require_plain(file)
         try:
             with Image.open(file) as image:
                 mode, white = _mode(image.mode, channels, file)
                 resized = image.convert(mode).resize(size[::-1], Image.Resampling.BILINEAR)
-        except OSError as error:
-            raise UsageError(f"'{file}' is not an image: {error}", hint="remove it") from None
+        except UsageError:
+            raise
+        except Exception as error:  # each format of Pillow has its own, and a bomb one more
+            what = f"'{file}' is not an image: {first_line(error)}"
+            raise UsageError(what, hint="remove it") from None
         pixels = np.asarray(resized, dtype=np.float32).reshape(*size, -1) / white
         values = np.broadcast_to(pixels, (*size, channels))
         normal = ((values - mean) / std).astype(np.float32)

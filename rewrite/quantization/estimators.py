@@ -79,6 +79,12 @@ class Estimators:
             with self._blamed(group):
                 self._made[group].load_state(state)
 
+    def could_make(self, states: Mapping[str, State]) -> bool:
+        """Tell whether states have the groups of these, and values of their types."""
+        return states.keys() == self._made.keys() and all(
+            _alike(state, self._made[group].state()) for group, state in states.items()
+        )
+
     def need_states(self) -> None:
         """Require that each can be stopped and resumed.
 
@@ -118,3 +124,16 @@ class Estimators:
 
 def _has_own(made: Calibrator, method: str) -> bool:
     return getattr(type(made), method) is not getattr(Calibrator, method)
+
+
+def _alike(state: State, fresh: State) -> bool:
+    """Tell whether values that both states have are of one type, and none is NaN."""
+    return all(
+        not torch.as_tensor(value).isnan().any()
+        and (key not in fresh or _type(value) == _type(fresh[key]))
+        for key, value in state.items()
+    )
+
+
+def _type(value: Any) -> Any:
+    return (value.dtype, value.dim()) if isinstance(value, torch.Tensor) else float

@@ -22,6 +22,7 @@ from rewrite.quantization.batches import Inputs, check_batch, pieces, split
 from rewrite.quantization.cache import CalibrationCache, Progress
 from rewrite.quantization.data_digest import DataDigest
 from rewrite.quantization.estimators import Estimators
+from rewrite.quantization.failing_batch import on_batch
 from rewrite.quantization.markers import OBSERVE
 from rewrite.quantization.owners import find_owners
 from rewrite.quantization.padding import Mask, Padding
@@ -131,6 +132,8 @@ class _Observation:
         if found is None:
             return
         self.progress, states = found
+        if self.how.cache is not None and not self.estimators.could_make(states):
+            raise self.how.cache.other_states()
         self.estimators.load_states(states)
 
     def _refuse(self, why: str) -> None:
@@ -168,7 +171,8 @@ class _Observation:
         before = self.estimators.states() if self.how.nan == "skip" else {}
         self.kept = self._kept(inputs)
         try:
-            self.interpreter.run_inputs(args, kwargs)
+            with on_batch(self.program, inputs, number):
+                self.interpreter.run_inputs(args, kwargs)
         except NotFiniteError as error:
             problem = CheckError(
                 f"calibration batch {number}: {error.what}",
@@ -247,7 +251,8 @@ class _Observation:
                 start = wanted.index(number) % len(parts)
                 for part in [*parts[start:], *parts[:start]][:each]:
                     self.kept = self._kept(part)
-                    trial.run_inputs(*part)
+                    with on_batch(self.program, part, number):
+                        trial.run_inputs(*part)
                 self.context.progress("compare ranges", number, wanted[-1])
             if number == wanted[-1] or trial.decided:
                 break
