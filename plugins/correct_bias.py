@@ -24,6 +24,7 @@ from rewrite import (
 from rewrite.device import DeviceInterpreter
 from rewrite.interpret import NOT_HANDLED
 from rewrite.quantization.batches import Inputs, check_batch, split
+from rewrite.quantization.failing_batch import on_batch
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import OBSERVE, dequantize, quantize
 from rewrite.quantization.padding import Mask, find_padding
@@ -103,7 +104,8 @@ class _Means:
         for number, inputs in enumerate(itertools.islice(data, limit), start=1):
             check_batch(self.program, *inputs, f"calibration batch {number}")
             self.kept, self.found = self._kept(inputs), {}
-            self.interpreter.run_inputs(*inputs)
+            with on_batch(self.program, inputs, number):
+                self.interpreter.run_inputs(*inputs)
             if all(total.isfinite().all() for total, _ in self.found.values()):
                 for node, found in self.found.items():
                     self.layers[node].add(*found)

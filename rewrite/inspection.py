@@ -20,6 +20,7 @@ from rewrite.losses import KERNELS, Inspection, LayerLoss, OutputLoss
 from rewrite.output_quantizers import OutputQuantizers
 from rewrite.program import Program
 from rewrite.provenance import source_line
+from rewrite.quantization.failing_batch import on_batch
 from rewrite.quantization.found_precision import found_precision
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.layer_patterns import Names
@@ -81,8 +82,9 @@ def inspect_losses(
         raise NotQuantizedError("the program is not quantized", hint="run it with --preset int8")
     total, judge = OutputLoss(), Judge(plain)
     layers: dict[str, LayerLoss] = {}
-    for args, kwargs in inputs:
-        _Batch(plain, quantized, (args, kwargs), judge, layers, progress).measure(total)
+    for number, each in enumerate(inputs):
+        with on_batch(plain, each, number):
+            _Batch(plain, quantized, each, judge, layers, progress).measure(total)
     lossy = [layer for layer in layers.values() if layer.own.noise > 0]
     for layer in lossy:
         layer.output.measure_against(total)

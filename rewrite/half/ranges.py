@@ -14,6 +14,7 @@ from rewrite.errors import UsageError
 from rewrite.passes import Context
 from rewrite.program import Program
 from rewrite.quantization.batches import Inputs, check_batch, split
+from rewrite.quantization.failing_batch import on_batch
 
 
 @dataclass
@@ -61,7 +62,8 @@ def measure_ranges(program: Program, context: Context, most: int | None) -> Rang
         flat = program.signature.flatten_inputs(*inputs)
         for node, value in zip(program.inputs(), flat, strict=True):
             note(node, value)
-        outputs = interpreter.run_inputs(*inputs)
+        with on_batch(program, inputs, number):
+            outputs = interpreter.run_inputs(*inputs)
         if number == 1:
             found.first, found.outputs = inputs, outputs
         found.batches = number
