@@ -1,0 +1,143 @@
+"""Whether what a file computes is what eager torch computes, in so far as that is defined at all.
+
+Two results that differ are held against what a change of the inputs in their last digits does to
+the eager model. Where it does as much, nothing can be said: a sort, a floor or a sum that cancels
+has no right answer in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+FLOAT_FLOOR = 60.0
+"""In dB, of a float file against eager torch."""
+QUANTIZED_FLOOR = 10.0
+"""In dB, of an int8 file against the simulated program, where that itself is stable."""
+MARGIN = 10.0
+"""In dB: a result this much worse than what noise makes is wrong."""
+NOTHING = 1e-6
+"""Differences below it, and beside values below it, are none."""
+EQUAL = 0.99
+"""Share of integers that are to be equal."""
+_NUDGES = 6
+_NUDGE = 1e-6
+
+Run = Callable[[Any], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The worst that was found in one output."""
+
+    output: int
+    what: str
+    db: float = math.nan
+
+
+def sqnr(expected: Tensor, actual: Tensor) -> float:
+    """Return the ratio of signal and error, in dB, of what is finite; infinite if nothing differs."""
+    left, right = expected.double(), actual.double()
+    kept = left.isfinite() & right.isfinite()
+    left, right = left[kept], right[kept]
+    error, signal = float(((left - right) ** 2).sum()), float((left**2).sum())
+    if error == 0:
+        return math.inf
+    return 10 * math.log10(signal / error) if signal > 0 else -math.inf
+
+
+def compare(expected: list[Tensor], actual: list[Tensor], floor: float) -> list[Verdict]:
+    """Return what differs between two lists of outputs, before noise is asked for."""
+    if len(expected) != len(actual):
+        return [Verdict(-1, f"{len(actual)} outputs, not {len(expected)}")]
+    found = []
+    for place, (left, right) in enumerate(zip(expected, actual, strict=True)):
+        verdict = _compare(place, left, right, floor)
+        if verdict is not None:
+            found.append(verdict)
+    return found
+
+
+def _compare(place: int, left: Tensor, right: Tensor, floor: float) -> Verdict | None:
+    if left.shape != right.shape:
+        return Verdict(place, f"shape {list(right.shape)}, not {list(left.shape)}")
+    if left.dtype != right.dtype:
+        return Verdict(place, f"{right.dtype}, not {left.dtype}")
+    if not left.is_floating_point():
+        share = float((left == right).double().mean()) if left.numel() else 1.0
+        return None if share == 1 else Verdict(place, f"{share:.3f} of the integers", share)
+    if bool((left.isnan() != right.isnan()).any()):
+        return Verdict(place, "NaN in other places", -math.inf)
+    infinite = left.isinf() | right.isinf()
+    if bool((left[infinite] != right[infinite]).any()):
+        return Verdict(place, "infinite in other places", -math.inf)
+    if left.numel() == 0 or _is_nothing(left, right):
+        return None
+    found = sqnr(left, right)
+    return Verdict(place, f"{found:.1f} dB", found) if found < floor else None
+
+
+def _is_nothing(left: Tensor, right: Tensor) -> bool:
+    finite = left.isfinite() & right.isfinite()
+    error = (left - right)[finite].abs()
+    largest = left[finite].abs()
+    if error.numel() == 0:
+        return True
+    return float(largest.max()) < 1e3 * NOTHING and float(error.max()) <= NOTHING
+
+
+def beyond_noise(
+    found: list[Verdict], expected: list[Tensor], run: Run, inputs: Any, floor: float
+) -> list[Verdict]:
+    """Return the verdicts that a change of the inputs in their last digits does not explain.
+
+    Args:
+        found: what differs.
+        expected: what the reference gives for the inputs.
+        run: the reference.
+        inputs: what it was run on.
+        floor: in dB, as given to `compare`.
+    """
+    for seed in range(_NUDGES):
+        if not found:
+            break
+        nudged = run(nudge(inputs, seed))
+        found = [v for v in found if not _explained(v, expected, nudged, floor)]
+    return found
+
+
+def _explained(verdict: Verdict, expected: list[Tensor], nudged: list[Tensor], floor: float) -> bool:
+    if verdict.output < 0 or math.isnan(verdict.db):
+        return False
+    left, right = expected[verdict.output], nudged[verdict.output]
+    if left.shape != right.shape:
+        return True
+    other = _compare(verdict.output, left, right, math.inf)
+    if not left.is_floating_point():
+        if other is None:
+            return verdict.db >= EQUAL
+        return 1 - verdict.db <= max(1 - EQUAL, 4 * (1 - other.db))
+    if other is None:
+        return False
+    if math.isinf(other.db):
+        return True
+    return verdict.db >= min(floor, other.db - MARGIN)
+
+
+def nudge(inputs: Any, seed: int) -> Any:
+    """Return inputs that differ in the last digits of their floats."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def change(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value.clone() if isinstance(value, Tensor) else value
+        noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        return value * (1 + _NUDGE * noise) + _NUDGE**2 * noise
+
+    return pytree.tree_map(change, inputs)
