@@ -8,32 +8,46 @@ from typing import Any
 import torch
 
 from .builder import Builder, Skip, Value
+from .registry import load
 from .spec import Spec
-from .steps.registry import load
 from .themes import theme
 
 _TRIES = 80
+_THEMES = 8
+"""Tried until the leading step fits."""
+_STRIDE = 37
+"""Shares no factor with the number of steps, so that neighbouring seeds are of unlike groups."""
+Kind = tuple[str, str]
+"""A group, and one of its steps."""
 _LONGEST = 7
 _MOST_OUTPUTS = 4
 
 
 def generate(seed: int) -> Spec:
     """Return the model of a seed: always the same one."""
-    rng = random.Random(f"model {seed}")
-    groups = load()
-    names = sorted(groups)
-    # Every group leads in turn, and the rest of a model comes from anywhere.
-    leading = names[seed % len(names)]
-    torch.manual_seed(seed)
-    builder = Builder(rng, *theme(rng))
+    every = [(group, op) for group, ops in sorted(load().items()) for op in sorted(ops)]
+    # Every kind of step leads in turn, its group behind it; the rest comes from anywhere.
+    leading = every[seed * _STRIDE % len(every)]
+    for attempt in range(_THEMES):
+        rng = random.Random(f"model {seed}, {attempt}")
+        torch.manual_seed(seed)
+        builder = Builder(rng, *theme(rng))
+        _grow(builder, leading, every)
+        if any((step.group, step.op) == leading for step in builder.steps):
+            break
+    return builder.spec(seed, _outputs(rng, builder), rng.random() < 0.4)
+
+
+def _grow(builder: Builder, leading: Kind, every: list[Kind]) -> None:
+    """Add steps; the leading one as soon as it fits."""
+    rng, group = builder.rng, [each for each in every if each[0] == leading[0]]
     wanted = rng.randint(2, _LONGEST)
     for _ in range(_TRIES):
         if len(builder.steps) >= wanted:
             break
-        group = leading if rng.random() < 0.4 else rng.choice(names)
-        add_step(builder, group, rng.choice(sorted(groups[group])))
-    positional = rng.random() < 0.4
-    return builder.spec(seed, _outputs(rng, builder), positional)
+        is_in = any(step.op == leading[1] for step in builder.steps)
+        kinds = [rng.choice(group), rng.choice(every), rng.choice(every)]
+        add_step(builder, *rng.choice(kinds if is_in else [leading, *kinds]))
 
 
 def add_step(builder: Builder, group: str, op: str) -> bool:

@@ -42,7 +42,7 @@ class Verdict:
 
 
 def sqnr(expected: Tensor, actual: Tensor) -> float:
-    """Return the ratio of signal and error, in dB, of what is finite; infinite if nothing differs."""
+    """Return signal over error in dB, of what is finite; infinite if nothing differs."""
     left, right = expected.double(), actual.double()
     kept = left.isfinite() & right.isfinite()
     left, right = left[kept], right[kept]
@@ -112,7 +112,9 @@ def beyond_noise(
     return found
 
 
-def _explained(verdict: Verdict, expected: list[Tensor], nudged: list[Tensor], floor: float) -> bool:
+def _explained(
+    verdict: Verdict, expected: list[Tensor], nudged: list[Tensor], floor: float
+) -> bool:
     if verdict.output < 0 or math.isnan(verdict.db):
         return False
     left, right = expected[verdict.output], nudged[verdict.output]

@@ -22,9 +22,7 @@ def _onnxruntime(path: Path) -> RunFile:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     wanted = [each.name for each in session.get_inputs()]
 
     def run(inputs: dict[str, Tensor]) -> list[Tensor]:

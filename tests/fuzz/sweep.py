@@ -135,5 +135,3 @@ class _Worker:
         if self.is_late:
             return f"no answer in {_PATIENCE_S:g} s"
         return f"the process died: {code}"
-
-

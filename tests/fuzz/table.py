@@ -39,9 +39,7 @@ def _outcomes(findings: list[Finding]) -> list[str]:
 
 
 def _rows(findings: Iterable[Finding]) -> list[str]:
-    return [
-        f"- seed {f.seed}, {f.target}, {f.preset}: {f.outcome}: {f.reason}" for f in findings
-    ]
+    return [f"- seed {f.seed}, {f.target}, {f.preset}: {f.outcome}: {f.reason}" for f in findings]
 
 
 def _lines_named(findings: list[Finding]) -> str:

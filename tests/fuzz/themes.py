@@ -17,7 +17,19 @@ Made = tuple[list[Input], list[Dim]]
 
 def theme(rng: random.Random) -> Made:
     """Return inputs and dynamic sizes of a new model."""
-    kinds = (_image, _image, _tokens, _tokens, _ids, _signal, _volume, _table, _two_maps, _two, _flat)
+    kinds = (
+        _image,
+        _image,
+        _tokens,
+        _tokens,
+        _ids,
+        _signal,
+        _volume,
+        _table,
+        _two_maps,
+        _two,
+        _flat,
+    )
     return rng.choice(kinds)(rng)
 
 

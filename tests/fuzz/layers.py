@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder, Skip
+from .builder import Builder, Skip
 from .registry import step
 
 _MODES = ("zeros", "zeros", "zeros", "reflect", "replicate", "circular")

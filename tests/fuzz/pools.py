@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder
+from .builder import Builder
 from .registry import step
 
 

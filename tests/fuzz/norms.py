@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder, Skip
+from .builder import Builder, Skip
 from .registry import step
 
 
@@ -111,7 +111,9 @@ def group_norm(b: Builder):
 
 @step("norms")
 def instance_norm(b: Builder):
-    x = b.pick((3, 4, 5), lambda v: min(v.tensors[i][0, 0].numel() for i in range(len(v.tensors))) > 1)
+    x = b.pick(
+        (3, 4, 5), lambda v: min(v.tensors[i][0, 0].numel() for i in range(len(v.tensors))) > 1
+    )
     n, c = x.rank - 2, b.channels(x, 1)
     running = b.chance(0.3)
     b.layer(f"nn.InstanceNorm{n}d({c}, affine={b.chance(0.5)}, track_running_stats={running})", x)

@@ -1,8 +1,8 @@
-"""Functions written by hand, right and nearly right: the latter must not be taken for the former."""
+"""Functions written by hand, right and nearly right: the latter are not the former."""
 
 from __future__ import annotations
 
-from ..builder import Builder
+from .builder import Builder
 from .registry import step
 
 
@@ -107,7 +107,7 @@ def group_norm(b: Builder):
     lines = [
         f"g = {n}.unflatten(1, (2, -1))",
         f"m, s = g.mean({over}, keepdim=True), g.var({over}, keepdim=True, unbiased=False)",
-        f"{{0}} = ((g - m) / (s + 1e-5).sqrt()).flatten(1, 2)",
+        "{0} = ((g - m) / (s + 1e-5).sqrt()).flatten(1, 2)",
     ]
     b.block(lines, [x])
 
@@ -171,7 +171,8 @@ def shuffle(b: Builder):
     n, c = x.name, b.channels(x, 1)
     tail = f"{n}.shape[2], {n}.shape[3]"
     b.call(
-        f"{n}.view({x.size(0)}, 2, {c // 2}, {tail}).transpose(1, 2).reshape({x.size(0)}, {c}, {tail})",
+        f"{n}.view({x.size(0)}, 2, {c // 2}, {tail}).transpose(1, 2)"
+        f".reshape({x.size(0)}, {c}, {tail})",
         x,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder
+from .builder import Builder
 from .registry import step
 
 
@@ -61,7 +61,9 @@ def merged(b: Builder):
     name = b.fresh("m")
     n = x.name
     init = [f"self.{name} = nn.Linear({width}, 4)"]
-    b.call(f"self.{name}({n}.reshape(-1, {width})).view({n}.shape[0], {n}.shape[1], -1)", x, init=init)
+    b.call(
+        f"self.{name}({n}.reshape(-1, {width})).view({n}.shape[0], {n}.shape[1], -1)", x, init=init
+    )
 
 
 @step("sizes")
@@ -70,8 +72,8 @@ def padded_to_multiple(b: Builder):
     n = x.name
     lines = [
         f"t = F.pad({n}, (0, -{n}.shape[3] % 4, 0, -{n}.shape[2] % 4))",
-        f"t = F.avg_pool2d(t, 4)" if b.chance(0.5) else "t = F.max_pool2d(t, 2)",
-        f"{{0}} = t",
+        "t = F.avg_pool2d(t, 4)" if b.chance(0.5) else "t = F.max_pool2d(t, 2)",
+        "{0} = t",
     ]
     b.block(lines, [x])
 
@@ -83,5 +85,8 @@ def cropped(b: Builder):
     c = b.channels(x, 1)
     name = b.fresh("m")
     init = [f"self.{name} = nn.ConvTranspose2d({c}, {c}, 3, stride=2)"]
-    lines = [f"t = self.{name}({n}[:, :, ::2, ::2])", f"{{0}} = t[..., : {n}.shape[2], : {n}.shape[3]]"]
+    lines = [
+        f"t = self.{name}({n}[:, :, ::2, ::2])",
+        f"{{0}} = t[..., : {n}.shape[2], : {n}.shape[3]]",
+    ]
     b.block(lines, [x], init)

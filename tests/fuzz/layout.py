@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder, Skip
+from .builder import Builder, Skip
 from .registry import step
 
 
@@ -115,7 +115,11 @@ def add_dimension(b: Builder):
 def squeeze(b: Builder):
     x = b.pick((2, 3, 4, 5))
     ones = [i for i, d in enumerate(x.dims) if d == 1]
-    place = b.choose(*ones, *ones, *ones, *[i for i, d in enumerate(x.dims) if d is not None] or [0])
+    if not ones and b.chance(0.7):
+        raise Skip("nothing to squeeze")
+    place = b.choose(
+        *ones, *ones, *ones, *[i for i, d in enumerate(x.dims) if d is not None] or [0]
+    )
     b.call(f"{x.name}.squeeze({place})", x)
 
 
@@ -165,8 +169,7 @@ def windows(b: Builder):
     n, c = x.name, b.channels(x, 1)
     h, w = x.dims[2] // 2, x.dims[3] // 2
     b.call(
-        f"{n}.view({x.size(0)}, {c}, {h}, 2, {w}, 2).permute(0, 2, 4, 3, 5, 1)"
-        f".reshape(-1, 4, {c})",
+        f"{n}.view({x.size(0)}, {c}, {h}, 2, {w}, 2).permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, {c})",
         x,
     )
 
@@ -180,7 +183,14 @@ def moved(b: Builder):
 @step("layout")
 def diagonal(b: Builder):
     x = b.pick((2, 3))
-    b.call(b.choose(f"{x.name}.tril({b.choose(0, 1)})", f"{x.name}.triu(-1)", f"{x.name}.diagonal(dim1=-2, dim2=-1)"), x)
+    b.call(
+        b.choose(
+            f"{x.name}.tril({b.choose(0, 1)})",
+            f"{x.name}.triu(-1)",
+            f"{x.name}.diagonal(dim1=-2, dim2=-1)",
+        ),
+        x,
+    )
 
 
 @step("layout")

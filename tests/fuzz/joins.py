@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder, Skip, Value
+from .builder import Builder, Skip, Value
 from .registry import step
 
 
@@ -42,9 +42,14 @@ def split_and_join(b: Builder):
     x = b.pick((2, 3, 4), lambda v: any(d and d % 2 == 0 for d in v.dims))
     place = b.choose(*[i for i, d in enumerate(x.dims) if d and d % 2 == 0])
     n, half = x.name, b.channels(x, place) // 2
-    way = b.choose(f"{n}.chunk(2, {place})", f"{n}.split({half}, {place})", f"{n}.tensor_split(2, {place})")
+    way = b.choose(
+        f"{n}.chunk(2, {place})", f"{n}.split({half}, {place})", f"{n}.tensor_split(2, {place})"
+    )
     join = b.choose(
-        f"torch.cat([q, p], {place})", "p * q", "p + torch.sigmoid(q)", f"torch.cat([p, q * 20], {place})"
+        f"torch.cat([q, p], {place})",
+        "p * q",
+        "p + torch.sigmoid(q)",
+        f"torch.cat([p, q * 20], {place})",
     )
     b.block([f"p, q = {way}", f"{{0}} = {join}"], [x])
 
@@ -84,7 +89,9 @@ def branches(b: Builder):
 def class_token(b: Builder):
     x = b.pick(3)
     token, made = b.weight(1, 1, b.channels(x, 2))
-    spread = b.choose(f"{token}.expand({x.name}.shape[0], -1, -1)", f"{token}.repeat({x.name}.shape[0], 1, 1)")
+    spread = b.choose(
+        f"{token}.expand({x.name}.shape[0], -1, -1)", f"{token}.repeat({x.name}.shape[0], 1, 1)"
+    )
     b.call(f"torch.cat([{spread}, {x.name}], 1)", x, init=[made])
 
 
@@ -118,7 +125,9 @@ def grid(b: Builder):
     n = x.name
     lines = [
         f"h, w = {n}.shape[-2:]",
-        "p = torch.linspace(-1, 1, w).expand(h, w)" if b.chance(0.5) else "p = torch.arange(w).float().expand(h, w)",
+        "p = torch.linspace(-1, 1, w).expand(h, w)"
+        if b.chance(0.5)
+        else "p = torch.arange(w).float().expand(h, w)",
         "q = torch.arange(h, dtype=torch.float32)[:, None].expand(h, w)",
         f"{{0}} = torch.cat([{n}, torch.stack([p, q]).expand({n}.shape[0], -1, -1, -1)], 1)",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder, Skip, Value
+from .builder import Builder, Skip, Value
 from .registry import step
 
 

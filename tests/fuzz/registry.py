@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..builder import Builder
+    from .builder import Builder
 
 Make = Callable[["Builder"], object]
 GROUPS: dict[str, dict[str, Make]] = {}

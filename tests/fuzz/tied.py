@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder
+from .builder import Builder
 from .registry import step
 
 
@@ -23,7 +23,10 @@ def conv_with_two_norms(b: Builder):
     init = [f"self.{names[0]} = nn.Conv2d({b.channels(x, 1)}, 6, 3, padding=1)"]
     init += [f"self.{n} = nn.BatchNorm2d(6)" for n in names[1:]]
     b.block(
-        [f"t = self.{names[0]}({x.name})", f"{{0}} = self.{names[1]}(t) + torch.relu(self.{names[2]}(t))"],
+        [
+            f"t = self.{names[0]}({x.name})",
+            f"{{0}} = self.{names[1]}(t) + torch.relu(self.{names[2]}(t))",
+        ],
         [x],
         init,
     )
@@ -37,7 +40,10 @@ def conv_of_two_values(b: Builder):
     names = [b.fresh("m") for _ in range(2)]
     init = [f"self.{names[0]} = nn.Conv2d({c}, 4, 1)", f"self.{names[1]} = nn.BatchNorm2d(4)"]
     b.block(
-        [f"{{0}} = self.{names[1]}(self.{names[0]}({x.name}))", f"{{1}} = self.{names[0]}({y.name})"],
+        [
+            f"{{0}} = self.{names[1]}(self.{names[0]}({x.name}))",
+            f"{{1}} = self.{names[0]}({y.name})",
+        ],
         [x, y],
         init,
         makes=2,

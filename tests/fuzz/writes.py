@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder, Skip
+from .builder import Builder, Skip
 from .registry import step
 
 
@@ -25,7 +25,9 @@ def fresh(b: Builder):
         "t.masked_fill_(t > 0.5, 0.5)",
         f"t.addcmul_({n}, {n}, value=0.1)",
     )
-    made = b.choose(f"{n}.clone()", f"{n} + 0", f"{n} * 2", f"torch.zeros_like({n})", f"torch.relu({n})")
+    made = b.choose(
+        f"{n}.clone()", f"{n} + 0", f"{n} * 2", f"torch.zeros_like({n})", f"torch.relu({n})"
+    )
     b.block([f"t = {made}", write, "{0} = t"], [x])
 
 
@@ -33,10 +35,18 @@ def fresh(b: Builder):
 def part(b: Builder):
     x = b.pick((2, 3, 4))
     n = x.name
-    where = b.choose("t[:, :1]", "t[..., 0]", "t[:, 1:]", "t[..., ::2]", "t[0]", "t[:, -1]", "t[:, :, :1]")
+    where = b.choose(
+        "t[:, :1]", "t[..., 0]", "t[:, 1:]", "t[..., ::2]", "t[0]", "t[:, -1]", "t[:, :, :1]"
+    )
     if where.startswith("t[:, :, ") and x.rank < 3:
         raise Skip("rank")
-    write = b.choose(f"{where} = 0.5", f"{where} += 1", f"{where} *= 2", f"{where}.fill_(0.3)", f"{where} = {where} * 3")
+    write = b.choose(
+        f"{where} = 0.5",
+        f"{where} += 1",
+        f"{where} *= 2",
+        f"{where}.fill_(0.3)",
+        f"{where} = {where} * 3",
+    )
     b.block([f"t = {n}.clone()", write, f"{{0}} = t{b.choose('', ' + ' + n)}"], [x])
 
 
@@ -61,7 +71,10 @@ def view(b: Builder):
     """A write through a view."""
     x = b.pick((2, 3))
     n = x.name
-    lines = [f"t = {n} * 1.5", f"u = t{b.choose('.transpose(0, 1)', '[..., 1:]', '.flatten()', '.unsqueeze(0)')}"]
+    lines = [
+        f"t = {n} * 1.5",
+        f"u = t{b.choose('.transpose(0, 1)', '[..., 1:]', '.flatten()', '.unsqueeze(0)')}",
+    ]
     lines += [b.choose("u += 1", "u.mul_(0.5)", "u.relu_()"), "{0} = t"]
     b.block(lines, [x])
 
@@ -70,7 +83,13 @@ def view(b: Builder):
 def to_input(b: Builder):
     x = b.pick((2, 3, 4), lambda v: v.made_by == "input")
     n = x.name
-    write = b.choose(f"{n} *= 0.5", f"{n}.add_(1)", f"{n}[:, 0] = 0.1", f"{n}.clamp_(-1, 1)", f"{n}.div_(2).sub_(0.1)")
+    write = b.choose(
+        f"{n} *= 0.5",
+        f"{n}.add_(1)",
+        f"{n}[:, 0] = 0.1",
+        f"{n}.clamp_(-1, 1)",
+        f"{n}.div_(2).sub_(0.1)",
+    )
     b.block([write, f"{{0}} = {n} * {b.number()}"], [x])
 
 
@@ -90,9 +109,15 @@ def scattered(b: Builder):
     n = x.name
     lines = b.choose(
         [f"i = {n}.argmax(-1, keepdim=True)", f"{{0}} = {n}.scatter(1, i, 0.0)"],
-        [f"i = torch.arange({x.size(1)}).flip(0)", f"{{0}} = torch.zeros_like({n}).index_copy(1, i, {n})"],
+        [
+            f"i = torch.arange({x.size(1)}).flip(0)",
+            f"{{0}} = torch.zeros_like({n}).index_copy(1, i, {n})",
+        ],
         [f"i = torch.zeros({x.size(1)}, dtype=torch.long)", f"{{0}} = {n}.index_add(1, i, {n})"],
         [f"t = torch.zeros_like({n})", f"t[:, [0]] = {n}[:, [-1]]", "{0} = t"],
-        [f"i = (torch.arange({x.size(1)}) // 2).expand_as({n})", f"{{0}} = torch.zeros_like({n}).scatter_add(1, i, {n})"],
+        [
+            f"i = (torch.arange({x.size(1)}) // 2).expand_as({n})",
+            f"{{0}} = torch.zeros_like({n}).scatter_add(1, i, {n})",
+        ],
     )
     b.block(lines, [x])

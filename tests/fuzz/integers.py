@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder
+from .builder import Builder
 from .registry import step
 
 _INTEGERS = (
@@ -99,7 +99,12 @@ def truths(b: Builder):
 @step("integers")
 def truth_to_float(b: Builder):
     x = b.pick(kind="bool")
-    b.call(b.choose(f"{x.name}.float()", f"{x.name} * 2.0", f"{x.name}.sum(-1)", f"1 - {x.name}.float()"), x)
+    b.call(
+        b.choose(
+            f"{x.name}.float()", f"{x.name} * 2.0", f"{x.name}.sum(-1)", f"1 - {x.name}.float()"
+        ),
+        x,
+    )
 
 
 @step("integers")

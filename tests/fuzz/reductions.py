@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder
+from .builder import Builder
 from .registry import step
 
 _OVER_ONE = (
@@ -56,7 +56,11 @@ def unbiased(b: Builder):
     x = b.pick((2, 3, 4), lambda v: min(t.shape[-1] for t in v.tensors) > 1)
     name = b.choose("var", "std")
     b.call(
-        b.choose(f"{x.name}.{name}(-1)", f"{x.name}.{name}(-1, keepdim=True, correction=1)", f"torch.{name}_mean({x.name}, -1)[0]"),
+        b.choose(
+            f"{x.name}.{name}(-1)",
+            f"{x.name}.{name}(-1, keepdim=True, correction=1)",
+            f"torch.{name}_mean({x.name}, -1)[0]",
+        ),
         x,
     )
 
@@ -72,7 +76,9 @@ def reduce_several(b: Builder):
 @step("reductions")
 def reduce_all(b: Builder):
     x = b.pick((1, 2, 3))
-    code = b.choose("{x}.mean()", "{x}.sum() / 50", "{x}.amax()", "{x}.max()", "{x}.norm()", "{x}.min()")
+    code = b.choose(
+        "{x}.mean()", "{x}.sum() / 50", "{x}.amax()", "{x}.max()", "{x}.norm()", "{x}.min()"
+    )
     b.call(f"{x.name} + {code.format(x=x.name)}", x)
 
 
@@ -117,4 +123,6 @@ def median(b: Builder):
 def histogram(b: Builder):
     x = b.pick((2, 3))
     edges = "torch.tensor([-1.0, 0.0, 1.0])"
-    b.call(b.choose(f"torch.bucketize({x.name}, {edges})", f"torch.searchsorted({edges}, {x.name})"), x)
+    b.call(
+        b.choose(f"torch.bucketize({x.name}, {edges})", f"torch.searchsorted({edges}, {x.name})"), x
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..builder import Builder, Skip, Value
+from .builder import Builder, Skip, Value
 from .registry import step
 
 
@@ -41,7 +41,11 @@ def table_of_rows(b: Builder):
     x, high = _ids(b)
     weight, made = b.weight(high, 6)
     b.call(
-        b.choose(f"{weight}[{x.name}]", f"F.embedding({x.name}, {weight})", f"{weight}.index_select(0, {x.name}.flatten())"),
+        b.choose(
+            f"{weight}[{x.name}]",
+            f"F.embedding({x.name}, {weight})",
+            f"{weight}.index_select(0, {x.name}.flatten())",
+        ),
         x,
         init=[made],
     )
@@ -50,7 +54,13 @@ def table_of_rows(b: Builder):
 @step("embeddings")
 def one_hot(b: Builder):
     x, high = _ids(b)
-    b.call(b.choose(f"F.one_hot({x.name}, {high}).float()", f"({x.name}[..., None] == torch.arange({high})).float()"), x)
+    b.call(
+        b.choose(
+            f"F.one_hot({x.name}, {high}).float()",
+            f"({x.name}[..., None] == torch.arange({high})).float()",
+        ),
+        x,
+    )
 
 
 @step("embeddings")
@@ -82,4 +92,8 @@ def tied(b: Builder):
     x, high = _ids(b)
     name = b.fresh("m")
     init = [f"self.{name} = nn.Embedding({high}, 6)"]
-    b.block([f"e = torch.tanh(self.{name}({x.name}))", f"{{0}} = F.linear(e, self.{name}.weight)"], [x], init)
+    b.block(
+        [f"e = torch.tanh(self.{name}({x.name}))", f"{{0}} = F.linear(e, self.{name}.weight)"],
+        [x],
+        init,
+    )

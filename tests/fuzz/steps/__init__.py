@@ -1,1 +1,0 @@
-"""Kinds of steps that random models are made of, one group in each file."""
