@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,16 @@ class Heard(Talk):
         self.warnings.append(text)
 
 
+Compile = Callable[[Request, PluginHost, Talk], Result]
+
+
 def attempt(
-    path: Path, target: str, preset: str, host: PluginHost | None = None, seed: int = 0
+    path: Path,
+    target: str,
+    preset: str,
+    host: PluginHost | None = None,
+    seed: int = 0,
+    compiler: Compile = compile_model,
 ) -> Finding:
     """Compile a model file and compare what comes out with eager torch."""
     started = time.perf_counter()
@@ -96,7 +105,8 @@ def attempt(
     heard = Heard()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            result = _compile(path, target, preset, folder, host or PluginHost(), heard)
+            request = _request(path, target, preset, folder / "out.onnx")
+            result = compiler(request, host or PluginHost(), heard)
             found.warnings = heard.warnings
             _judge(found, path, result, folder / "out.onnx")
     except RewriteError as error:
@@ -112,20 +122,17 @@ def attempt(
     return found
 
 
-def _compile(
-    path: Path, target: str, preset: str, folder: Path, host: PluginHost, heard: Heard
-) -> Result:
-    request = Request(
+def _request(path: Path, target: str, preset: str, output: Path) -> Request:
+    return Request(
         str(path),
         preset=preset,
         target=target,
-        output=folder / "out.onnx",
+        output=output,
         threads=1,
         static=target == "qnn",
         # Hardly a random model has kernels for everything: what breaks rules is told, and runs.
         checks="report" if target == "qnn" else "strict",
     )
-    return compile_model(request, host, heard)
 
 
 def _place(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from .differential import CRASH, Finding
 
 _ROOT = Path(__file__).parents[2]
+_COMMAND = [sys.executable, "-m", "tests.fuzz.worker"]
 _PATIENCE_S = 240.0
 
 Case = dict[str, Any]
@@ -63,6 +64,9 @@ def sweep(
             waiting.put(case)
     lock = threading.Lock()
     results.parent.mkdir(parents=True, exist_ok=True)
+    if results.is_file() and not results.read_text(encoding="utf-8").endswith("\n"):
+        with results.open("a", encoding="utf-8") as file:
+            file.write("\n")  # the run before was stopped in the middle of a line
 
     def keep(found: Finding) -> None:
         with lock, results.open("a", encoding="utf-8") as file:
@@ -100,7 +104,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.worker"],
+            _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,0 +1,91 @@
+"""The judge: what is wrong is told, what nobody can know is not."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from .judge import FLOAT_FLOOR, beyond_noise, compare, sqnr
+
+
+def _values(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_float32_noise_agrees():
+    x = _values(4, 8)
+    assert not compare([x], [x * (1 + 1e-6)], FLOAT_FLOOR)
+
+
+def test_a_small_error_is_found():
+    x = _values(4, 8)
+    assert compare([x], [x * 1.01], FLOAT_FLOOR)[0].db < 41
+
+
+def test_shapes_types_and_numbers_of_outputs_count():
+    x = _values(4, 8)
+    assert compare([x], [x[:2]], FLOAT_FLOOR)
+    assert compare([x], [x.double()], FLOAT_FLOOR)
+    assert compare([x], [x, x], FLOAT_FLOOR)
+
+
+def test_nan_and_infinity_sit_in_the_same_places():
+    x = torch.tensor([1.0, math.nan, math.inf])
+    assert not compare([x], [x.clone()], FLOAT_FLOOR)
+    assert compare([x], [torch.tensor([1.0, 2.0, math.inf])], FLOAT_FLOOR)
+    assert compare([x], [torch.tensor([1.0, math.nan, -math.inf])], FLOAT_FLOOR)
+
+
+def test_what_is_all_nan_elsewhere_does_not_agree():
+    x = _values(4)
+    assert compare([x], [x * math.nan], FLOAT_FLOOR)
+
+
+def test_a_value_that_cancels_is_no_fault():
+    x = 1000 + _values(4, 8)
+
+    def run(given):
+        return [(given - given.double().mean().float()) * 1e-6]
+
+    expected = run(x)
+    actual = [expected[0] + 3e-12 * _values(4, 8)]
+    found = compare(expected, actual, 1e3)
+    assert not beyond_noise(found, expected, run, x, FLOAT_FLOOR)
+
+
+def test_a_step_on_the_edge_is_no_fault():
+    x = torch.full((64,), 2.0)
+
+    def run(given):
+        return [torch.floor(given)]
+
+    found = compare(run(x), [torch.floor(x - 1e-5)], FLOAT_FLOOR)
+    assert found
+    assert not beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_a_wrong_step_is_a_fault():
+    x = _values(64)
+
+    def run(given):
+        return [torch.floor(given)]
+
+    found = compare(run(x), [torch.ceil(x)], FLOAT_FLOOR)
+    assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_ids_that_differ_are_a_fault():
+    x = _values(32, 8)
+
+    def run(given):
+        return [given.argmax(-1)]
+
+    found = compare(run(x), [x.argmin(-1)], FLOAT_FLOOR)
+    assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_ratio_of_nothing():
+    zeros = torch.zeros(3)
+    assert sqnr(zeros, zeros) == math.inf
+    assert sqnr(zeros, zeros + 1) == -math.inf
