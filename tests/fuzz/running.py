@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,21 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+# Processors without these instructions add two products in 16 bits, which is not enough for all.
+_EXACT_INT8 = re.compile(r"\b(avx512_vnni|avx_vnni|amx_int8|asimddp)\b")
+
 RunFile = Callable[[dict[str, Tensor]], list[Tensor]]
+
+
+class NoExactKernels(Exception):
+    """ONNX Runtime loads the file, but not with kernels that are exact on this processor."""
+
+
+@functools.cache
+def saturates() -> bool:
+    """Tell whether this processor's own int8 kernels clip sums, so that runtimes are not exact."""
+    cpu = Path("/proc/cpuinfo")
+    return cpu.is_file() and _EXACT_INT8.search(cpu.read_text(encoding="utf-8")) is None
 
 
 def open_file(runtime: str, path: Path) -> RunFile:
@@ -22,6 +38,8 @@ def _onnxruntime(path: Path) -> RunFile:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
+    # Where int8 would saturate, ONNX Runtime then takes slower kernels that are exact.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     wanted = [each.name for each in session.get_inputs()]
 
@@ -30,6 +48,23 @@ def _onnxruntime(path: Path) -> RunFile:
         return [_tensor(value) for value in session.run(None, given)]
 
     return run
+
+
+def _session(path: Path, exact: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    if exact:
+        # Where int8 would saturate, ONNX Runtime then takes slower kernels that are exact.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception:
+        if exact:
+            # These kernels have faults of their own: a weight that two layers share is one.
+            _session(path, exact=False)
+            raise NoExactKernels from None
+        raise
 
 
 def _openvino(path: Path) -> RunFile:
