@@ -9,10 +9,14 @@ WORKERS ?= 2
 # One thread per test worker: two workers with a pool each would wait for one another.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
+# Of random models, and where their results are kept: a run that was stopped goes on.
+SEEDS ?= 0-2499
+FOUND ?= fuzz-found
+
 PIP_OPTIONS := -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test lint types unit bench docs clean
+.PHONY: help venv install demo test lint types unit fuzz bench docs clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +53,11 @@ types: install ## Check types
 
 unit: install ## Run the tests
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
+
+fuzz: install ## Compile random models for hours, and compare the files with eager torch
+	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --seeds $(SEEDS) --jobs $(WORKERS) --keep $(FOUND) \
+	  --out $(FOUND)/table.md --shrink
+	$(ONE_THREAD) $(BIN)/python -m tests.fuzz.passes --models 500 --keep $(FOUND)/passes.jsonl
 
 bench: install ## Run the benchmarks (see benchmarks/)
 	$(BIN)/pip install -q -r benchmarks/requirements-peers.txt
