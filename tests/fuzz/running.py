@@ -35,12 +35,7 @@ def open_file(runtime: str, path: Path) -> RunFile:
 
 
 def _onnxruntime(path: Path) -> RunFile:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    # Where int8 would saturate, ONNX Runtime then takes slower kernels that are exact.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = _session(path, exact=saturates())
     wanted = [each.name for each in session.get_inputs()]
 
     def run(inputs: dict[str, Tensor]) -> list[Tensor]:
