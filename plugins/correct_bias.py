@@ -22,8 +22,9 @@ from rewrite import (
     option,
 )
 from rewrite.device import DeviceInterpreter
+from rewrite.inputs import split_inputs
 from rewrite.interpret import NOT_HANDLED
-from rewrite.quantization.batches import Inputs, check_batch, split
+from rewrite.quantization.batches import Inputs, check_batch
 from rewrite.quantization.failing_batch import on_batch
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import OBSERVE, dequantize, quantize
@@ -100,7 +101,7 @@ class _Means:
     def run(self, limit: int | None) -> list[str]:
         """Take the batches in; return notes about those that were left out."""
         source, notes = self.context.calibration, []
-        data = map(split, source()) if source else [self.program.example]
+        data = map(split_inputs, source()) if source else [self.program.example]
         for number, inputs in enumerate(itertools.islice(data, limit), start=1):
             check_batch(self.program, *inputs, f"calibration batch {number}")
             self.kept, self.found = self._kept(inputs), {}

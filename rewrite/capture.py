@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import operator
-import os
-import traceback
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
-from torch.jit._trace import TopLevelTracedModule
 from torch.utils import _pytree as pytree
 
+from rewrite.attributes import Attributes
 from rewrite.calling import calling_convention
 from rewrite.canonical import canonicalise
-from rewrite.eager_check import check_against_eager
-from rewrite.errors import CaptureError
-from rewrite.errors import first_line as first_line
-from rewrite.functional import functional_module
-from rewrite.plain_layers import plain_layers, without_mask_detection
+from rewrite.eager_check import check_against_eager, check_same_again, draws
+from rewrite.errors import CaptureError, first_line
+from rewrite.export import explain, export
+from rewrite.functional import functional_module, is_write
+from rewrite.inputs import copied, run_and_watch, split_inputs
+from rewrite.model_check import check_model
 from rewrite.program import Program
-from rewrite.provenance import is_framework, is_library, short_path
+from rewrite.provenance import source_line, user_frame
 from rewrite.state import check_stateless, drop_writes
 
 
@@ -36,8 +31,8 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
     """Capture a model in evaluation mode as a canonical Program.
 
     Args:
-        model: the eager model.
-        inputs: a tuple of positional or a mapping of keyword example arguments.
+        model: the eager model; what it keeps from its first call, it has afterwards.
+        inputs: a tuple of positional or a mapping of keyword example arguments; never written.
         dynamic_shapes: as `torch.export.export` takes it.
 
     Raises:
@@ -46,13 +41,47 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
             the program computes something else.
     """
     args, kwargs = split_inputs(inputs)
-    _check_model(model)
-    sample = _check_runs(model, args, kwargs)
+    if hasattr(dynamic_shapes, "dynamic_shapes"):  # a ShapesCollection, which goes by identity
+        dynamic_shapes = dynamic_shapes.dynamic_shapes(model, args, kwargs)
+    args, kwargs = copied((args, kwargs))
+    check_model(model)
+    untouched = Attributes(model)
+    sample, unseen = _first_call(model, args, kwargs)
+    kept = untouched.changed()
+    called = Attributes(model) if kept else untouched
+    programs, errors = [], []
+    for state in (untouched, called) if kept else (called,):
+        state.put_back()
+        try:
+            programs.append(_captured(model, args, kwargs, dynamic_shapes, sample, called))
+        except CaptureError as error:
+            errors.append(error)
+            continue
+        if not draws(programs[-1]):
+            break  # else it may draw the weights that it makes at its first call
+    if not programs:
+        raise _unseen(model, unseen) if unseen else errors[0]
+    if kept:
+        check_same_again(model, programs[-1], sample, kept)
+    return programs[-1]
+
+
+def _captured(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic_shapes: Any,
+    sample: Any,
+    called: Attributes,
+) -> Program:
+    """Capture a model as it is now, and give it the attributes that it has once it was called."""
     try:
-        exported = _export(model, args, kwargs, dynamic_shapes)
+        exported = export(model, args, kwargs, dynamic_shapes)
     except CaptureError:
         _check_results(model, sample)
         raise
+    finally:
+        called.put_back()
     module = _functional(exported)
     _share_tied_weights(module)
     written = drop_writes(module)
@@ -61,57 +90,33 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
         program = Program(module, names, (args, kwargs), _fake_mode(module))
         canonicalise(program, written)
     except GuardOnDataDependentSymNode as error:
-        raise _explain(error) from error
+        raise explain(error) from error
     check_stateless(program, written)
     check_against_eager(model, program, sample)
     return program
 
 
-def split_inputs(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return (args, kwargs) for what a model file's `inputs()` gives."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    if isinstance(inputs, (tuple, list)):
-        return tuple(inputs), {}
-    return (inputs,), {}
-
-
-def _check_model(model: nn.Module) -> None:
-    if model.training:
-        raise CaptureError(
-            "the model is in training mode",
-            where=type(model).__name__,
-            hint="return model.eval() from model()",
-        )
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            # A buffer may hold infinities on purpose: an attention mask does.
-            is_mask = name.endswith("mask") or not _is_parameter(model, name)
-            if is_mask and not bool(torch.isnan(tensor).any()):
-                continue
-            count = int((~torch.isfinite(tensor)).sum())
-            raise CaptureError(
-                f"weight '{name}' holds {count} NaN or infinite values of {tensor.numel()}",
-                where=type(model).__name__,
-                hint="the checkpoint is damaged or training diverged; load a sound one",
-            )
-
-
-def _is_parameter(model: nn.Module, name: str) -> bool:
-    return any(name == n for n, _ in model.named_parameters())
-
-
-def _check_runs(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what the model makes of its example inputs."""
+def _first_call(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, list[str]]:
+    """Return what the model makes of its example inputs, and those it changes unseen."""
     try:
-        with torch.no_grad(), plain_layers():
-            return model(*args, **kwargs)
+        return run_and_watch(model, args, kwargs)
     except Exception as error:
         raise CaptureError(
             f"the model fails on its example inputs: {type(error).__name__}: {first_line(error)}",
             where=user_frame(error),
             hint="inputs() must return what the model's forward takes",
         ) from error
+
+
+def _unseen(model: nn.Module, inputs: list[str]) -> CaptureError:
+    return CaptureError(
+        f"the model changes its input {', '.join(map(repr, inputs))} in place, in a way that "
+        "torch.export does not see",
+        where=type(model).__name__,
+        hint="write it out of place (x = x.unsqueeze(0), not x.unsqueeze_(0)), and not to x.data",
+    )
 
 
 def _check_results(model: nn.Module, results: Any) -> None:
@@ -131,113 +136,35 @@ def _named(path: tuple[Any, ...]) -> str:
     return f" at {pytree.keystr(path)}" if path else ""
 
 
-def _export(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
-) -> torch.export.ExportedProgram:
-    logging.getLogger("torch._export").setLevel(logging.ERROR)
-    try:
-        # torch.export prints half a graph to stderr before it raises.
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stderr(io.StringIO()),
-            torch.no_grad(),
-            plain_layers(),
-            without_mask_detection(),
-        ):
-            warnings.simplefilter("ignore")
-            return torch.export.export(
-                model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
-            )
-    except Exception as error:
-        raise _scripted(model) or _explain(error) from error
-
-
 def _functional(exported: torch.export.ExportedProgram) -> fx.GraphModule:
+    given = exported.graph_signature.user_inputs
+    before = _dynamic(n for n in exported.graph.nodes if n.name in given)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return functional_module(exported)
+            module = functional_module(exported)
     except Exception as error:
-        raise _explain(error) from error
-
-
-def _scripted(model: nn.Module) -> CaptureError | None:
-    """Return the error of a model that TorchScript holds, or a part of it."""
-    name = "" if isinstance(model, torch.jit.ScriptModule) else _scripted_part(model)
-    if name is None:
-        return None
-    what = f"module '{name}'" if name else "the model"
-    return CaptureError(
-        f"{what} is compiled by TorchScript, which torch.export does not take",
-        where=getattr(model, "original_name", type(model).__name__),
-        hint="return the model as it was before torch.jit.script or torch.jit.trace",
+        raise explain(error) from error
+    fixed = before - _dynamic(n for n in module.graph.nodes if n.op == "placeholder")
+    if not fixed:
+        return module
+    place, dim = min(fixed)
+    raise CaptureError(
+        "the dynamic shapes do not hold for this model: what it writes in place fixes dimension "
+        f"{dim} of '{given[place]}'",
+        where=source_line(next(filter(is_write, exported.graph.nodes))) or None,
+        hint="write it out of place: torch.stack or torch.cat of the new values",
     )
 
 
-def _scripted_part(module: nn.Module, path: str = "") -> str | None:
-    """Return the path of the first scripted module inside; a traced one is taken as it is."""
-    for name, child in module.named_children():
-        if isinstance(child, TopLevelTracedModule):
-            continue
-        if isinstance(child, torch.jit.ScriptModule):
-            return f"{path}{name}"
-        found = _scripted_part(child, f"{path}{name}.")
-        if found is not None:
-            return found
-    return None
-
-
-def _explain(error: Exception) -> CaptureError:
-    """Turn an error of torch.export into one that names the user's line."""
-    text = str(error)
-    kind = type(error).__name__
-    if "data-dependent" in text or "DataDependent" in kind:
-        return CaptureError(
-            "the model branches on the values of a tensor, which no graph can hold",
-            where=user_frame(error),
-            hint="use torch.where for values, or torch.cond for whole branches",
-        )
-    if "dynamic_shapes" in text or "Constraints violated" in text or "specialized" in text:
-        return CaptureError(
-            f"the dynamic shapes do not hold for this model: {_constraint(text)}",
-            where=user_frame(error),
-            hint="change dynamic_shapes, or give an example size other than 1 and the limits",
-        )
-    return CaptureError(
-        f"torch.export cannot capture the model: {kind}: {first_line(error)}",
-        where=user_frame(error),
-        hint="run with -v for the whole message of torch.export",
-    )
-
-
-def _constraint(text: str) -> str:
-    lines = [line.strip(" -") for line in text.splitlines() if line.strip().startswith("-")]
-    return lines[0] if lines else text.splitlines()[0]
-
-
-def user_frame(error: BaseException) -> str | None:
-    """Return `file:line: code` of the innermost frame that is the user's own.
-
-    Where there is none, as with a model of an installed package, of the innermost one that is not
-    of torch or the standard library either.
-    """
-    compiler = f"{Path(__file__).parent}{os.sep}"
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    frames = [f for link in reversed(chain) for f in reversed(_frames(link))]
-    frames = [f for f in frames if not f.filename.startswith(compiler)]
-    for foreign in (is_library, is_framework):
-        frame = next((f for f in frames if not foreign(f.filename)), None)
-        if frame is not None:
-            return f"{short_path(frame.filename)}:{frame.lineno}: {(frame.line or '').strip()}"
-    return None
-
-
-def _frames(error: BaseException) -> list[traceback.FrameSummary]:
-    return list(traceback.extract_tb(error.__traceback__))
+def _dynamic(inputs: Iterable[fx.Node]) -> set[tuple[int, int]]:
+    """Return the dynamic dimensions of inputs by their places."""
+    return {
+        (place, dim)
+        for place, node in enumerate(inputs)
+        for dim, size in enumerate(getattr(node.meta["val"], "shape", ()))
+        if not isinstance(size, int) and not size.node.expr.is_number
+    }
 
 
 def _fake_mode(module: fx.GraphModule) -> FakeTensorMode:

@@ -46,12 +46,6 @@ class _Symbol:
     name: str
 
 
-def copied(inputs: Inputs) -> Inputs:
-    """Return inputs that a model may write to."""
-    copies: Inputs = pytree.tree_map_only(torch.Tensor, lambda t: t.detach().clone(), inputs)
-    return copies
-
-
 def check_inputs(program: Program) -> list[Inputs]:
     """Return two draws of the example inputs: cut down, and of other sizes.
 

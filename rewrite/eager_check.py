@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from rewrite.equivalence import difference
 from rewrite.errors import CaptureError
-from rewrite.plain_layers import plain_layers
+from rewrite.inputs import run_eager
 from rewrite.program import Program
 from rewrite.provenance import source_line
 from rewrite.schema import arguments
@@ -25,8 +26,8 @@ _LOWEST_SHARE = 0.99
 def check_against_eager(model: nn.Module, program: Program, sample: Any) -> None:
     """Run a program on its example inputs and compare with what the eager model returned there.
 
-    torch.export has known faults, such as losing a write through a view that it cannot see. A model
-    that differs from itself, because it draws random numbers, cannot be compared.
+    torch.export has known faults, such as losing a write through a view that it cannot see. A
+    program that draws random numbers cannot be compared.
 
     Args:
         model: the eager model.
@@ -38,16 +39,37 @@ def check_against_eager(model: nn.Module, program: Program, sample: Any) -> None
     """
     args, kwargs = program.example
     worst = _disagreement(program, sample, program(*args, **kwargs))
-    if worst is None:
+    if worst is None or draws(program):
         return
-    with torch.no_grad(), plain_layers():
-        if _disagreement(program, sample, model(*args, **kwargs)) is not None:
-            return
     raise CaptureError(
         f"the captured program does not compute what the model does: {worst}",
         where=type(model).__name__,
         hint="torch.export loses writes to a tensor that shares memory with another; look for "
         "in-place operations (x += y, x.add_(y), x[i] = y) and write them out of place",
+    )
+
+
+def check_same_again(model: nn.Module, program: Program, sample: Any, kept: Sequence[str]) -> None:
+    """Make sure that what a model keeps from its first call does not change its second.
+
+    Args:
+        model: called once.
+        program: captured from it.
+        sample: its first result for the example inputs.
+        kept: the attributes that its first call changed.
+
+    Raises:
+        CaptureError: naming them, when the second result is another.
+    """
+    args, kwargs = program.example
+    different = _disagreement(program, sample, run_eager(model, args, kwargs))
+    if different is None or draws(program):
+        return
+    names = ", ".join(f"'{name}'" for name in kept[:3])
+    raise CaptureError(
+        f"the model keeps state from call to call in {names}: called again, {different}",
+        where=type(model).__name__,
+        hint="take the state as an argument and return the new one",
     )
 
 
@@ -64,6 +86,11 @@ def check_deterministic(program: Program) -> None:
                 where=source_line(node) or None,
                 hint="take the noise as an input, or leave it out in evaluation mode",
             )
+
+
+def draws(program: Program) -> bool:
+    """Tell whether a program draws random numbers."""
+    return any(map(_draws, program.graph.nodes))
 
 
 def _draws(node: fx.Node) -> bool:

@@ -14,8 +14,9 @@ from torch.utils import _pytree as pytree
 from rewrite.descriptors import Model
 from rewrite.dynamic_shapes import Dimension, dimensions, inputs_by_name, is_derived, key, walk
 from rewrite.errors import UsageError, unknown
+from rewrite.inputs import split_inputs
 from rewrite.program import Program
-from rewrite.quantization.batches import as_given, split
+from rewrite.quantization.batches import as_given
 from rewrite.request import Request
 from rewrite.target import Target
 
@@ -42,7 +43,7 @@ class FixedSizes:
         """Return a model with example inputs of these sizes, and without the dimensions."""
         if not self.sizes:
             return given
-        args, kwargs = split(given.inputs())
+        args, kwargs = split_inputs(given.inputs())
         resized = as_given(*next(iter(self.pieces(args, kwargs, "inputs()", repeat=True))))
         return replace(given, inputs=lambda: resized, dynamic_shapes=self._remaining(args, kwargs))
 
@@ -56,7 +57,7 @@ class FixedSizes:
 
         def batches() -> Iterator[Any]:
             for number, batch in enumerate(given(), start=1):
-                args, kwargs = split(batch)
+                args, kwargs = split_inputs(batch)
                 for piece in self.pieces(args, kwargs, f"calibration batch {number}"):
                     yield as_given(*piece)
 
@@ -179,7 +180,7 @@ def fix_sizes(
     """
     if not given and not static:
         return FixedSizes(model, None, {})
-    args, kwargs = split(description.inputs())
+    args, kwargs = split_inputs(description.inputs())
     shapes = description.dynamic_shapes
     found = dimensions(inputs_by_name(model, args, kwargs, shapes), shapes)
     for name, size in given.items():

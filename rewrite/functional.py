@@ -70,11 +70,18 @@ def functional_module(exported: torch.export.ExportedProgram) -> fx.GraphModule:
     return decomposed
 
 
+def is_write(node: fx.Node) -> bool:
+    """Tell whether a call writes to what it is given."""
+    target = node.target
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+
+
 def _write_elsewhere(node: fx.Node) -> None:
     """Turn f_(x) into f(x) where x is a fresh value and has no other reader."""
-    target = node.target
-    if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable:
+    if not is_write(node):
         return
+    target = node.target
+    assert isinstance(target, torch._ops.OpOverload)
     twin = _functional_twin(target)
     written = argument(node, argument_names(target)[0])
     if twin is None or not isinstance(written, fx.Node):

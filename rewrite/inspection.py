@@ -12,8 +12,9 @@ from torch.fx.node import map_arg
 
 from rewrite.checks.judge import Judge
 from rewrite.descriptors import PassObserver
-from rewrite.draws import Inputs, copied
+from rewrite.draws import Inputs
 from rewrite.errors import UsageError
+from rewrite.inputs import copied
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.layer_sizes import layer_name
 from rewrite.losses import KERNELS, Inspection, LayerLoss, OutputLoss

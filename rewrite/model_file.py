@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import nn
 
-from rewrite.capture import first_line, user_frame
 from rewrite.descriptors import Model
-from rewrite.errors import STOPS, CaptureError, RewriteError, UsageError, nearest
+from rewrite.errors import STOPS, CaptureError, RewriteError, UsageError, first_line, nearest
 from rewrite.named_files import require_plain, split_model
+from rewrite.provenance import user_frame
 
 
 def load_model_file(text: str) -> Model:

@@ -7,6 +7,7 @@ import linecache
 import os
 import re
 import sysconfig
+import traceback
 from pathlib import Path
 
 import torch
@@ -107,3 +108,28 @@ def short_path(file: str) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def user_frame(error: BaseException) -> str | None:
+    """Return `file:line: code` of the innermost frame that is the user's own.
+
+    Where there is none, as with a model of an installed package, of the innermost one that is not
+    of torch or the standard library either.
+    """
+    compiler = f"{Path(__file__).parent}{os.sep}"
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    frames = [f for link in reversed(chain) for f in reversed(_frames(link))]
+    frames = [f for f in frames if not f.filename.startswith(compiler)]
+    for foreign in (is_library, is_framework):
+        frame = next((f for f in frames if not foreign(f.filename)), None)
+        if frame is not None:
+            return f"{short_path(frame.filename)}:{frame.lineno}: {(frame.line or '').strip()}"
+    return None
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return list(traceback.extract_tb(error.__traceback__))

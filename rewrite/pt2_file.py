@@ -13,9 +13,9 @@ from torch.utils import _pytree as pytree
 from rewrite.artifact import Artifact
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
-from rewrite.draws import copied
 from rewrite.errors import UsageError
 from rewrite.file_parts import size_of
+from rewrite.inputs import copied
 from rewrite.lowering.agreement import floor_of, require
 from rewrite.on_runtime import OnRuntime
 from rewrite.output_agreement import Comparison

@@ -20,6 +20,7 @@ from rewrite.descriptors import Model
 from rewrite.errors import CheckError, UsageError
 from rewrite.file_metadata import read_metadata
 from rewrite.fixed_sizes import OtherSize, fix_sizes
+from rewrite.inputs import on_copies
 from rewrite.kernel_counts import int8_summary
 from rewrite.lint import Rule, Violation, broken_rules, lint, rules_of
 from rewrite.lowering.lower import feeds
@@ -247,6 +248,6 @@ def _evaluate(result: FileCheck, description: Model, name: str, run: Any, talk: 
         talk.step(f"evaluate {name}")
         try:
             with torch.no_grad():
-                result.metrics[name] = description.evaluate(run)
+                result.metrics[name] = description.evaluate(on_copies(run))
         except OtherSize as error:
             talk.warn(f"{name} was not evaluated: {error.what}")

@@ -1,4 +1,4 @@
-"""What a model writes into its own buffers: dropped where no result depends on it, else refused."""
+"""What a model writes into its buffers and inputs: dropped where no result depends on it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ aten = torch.ops.aten
 def drop_writes(module: fx.GraphModule) -> set[str]:
     """Erase the write-backs that torch.export puts at the end of a functional graph.
 
-    Counters and running statistics are written and never read: a compiled program has none.
+    Counters and running statistics are written and never read: a compiled program has none. What
+    is written to an input is read inside the call alone: a program gets its inputs as copies.
 
     Returns:
         The names of the buffers that were written.
     """
-    written = set()
+    written, erased = set(), False
     for node in list(module.graph.nodes):
         if not is_call(node, aten.copy_.default):
             continue
         bound = arguments(node)
-        if is_weight(bound["self"]):
-            written.add(str(bound["self"].target))
-            node.replace_all_uses_with(bound["src"])
-            module.graph.erase_node(node)
-    if written:
+        target = bound["self"]
+        if is_weight(target):
+            written.add(str(target.target))
+        elif target.op != "placeholder":
+            continue
+        node.replace_all_uses_with(bound["src"])
+        module.graph.erase_node(node)
+        erased = True
+    if erased:
         module.graph.eliminate_dead_code()
     return written
 

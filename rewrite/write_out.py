@@ -17,6 +17,7 @@ from rewrite.destination import make_scratch, replacing
 from rewrite.errors import UsageError
 from rewrite.file_parts import place
 from rewrite.fixed_sizes import OtherSize
+from rewrite.inputs import on_copies
 from rewrite.job import Job, choose_passes, legalize
 from rewrite.pipeline import run_passes
 from rewrite.program import Program
@@ -138,7 +139,7 @@ def evaluate(job: Job, name: str, run: Any) -> None:
     job.talk.step(f"evaluate {name}")
     try:
         with torch.no_grad():
-            job.result.metrics[name] = job.description.evaluate(run)
+            job.result.metrics[name] = job.description.evaluate(on_copies(run))
     except OtherSize as error:
         job.talk.warn(f"the {name} was not evaluated: {error.what}")
 

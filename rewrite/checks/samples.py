@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
 from rewrite.descriptors import Model
-from rewrite.draws import Inputs, copied, other_sizes
+from rewrite.draws import Inputs, other_sizes
 from rewrite.errors import first_line
-from rewrite.plain_layers import plain_layers
+from rewrite.inputs import run_eager, split_inputs
 from rewrite.program import Program
-from rewrite.quantization.batches import check_batch, split
+from rewrite.quantization.batches import check_batch
 from rewrite.quantization.failing_batch import on_batch
 
 _BATCHES_COMPARED = 4
@@ -73,7 +72,7 @@ def check_batches(
     inputs = [program.example]
     if description.calibration is not None:
         for number, batch in enumerate(description.calibration(), start=1):
-            args, kwargs = split(batch)
+            args, kwargs = split_inputs(batch)
             check_batch(program, args, kwargs, f"calibration batch {number}")
             inputs.append((args, kwargs))
             if number == limit:
@@ -82,7 +81,5 @@ def check_batches(
 
 
 def run_model(model: nn.Module, inputs: Inputs) -> list[Any]:
-    """Return the flat results of an eager model, which may write to copies of the inputs."""
-    args, kwargs = copied(inputs)
-    with torch.no_grad(), plain_layers():
-        return pytree.tree_leaves(model(*args, **kwargs))
+    """Return the flat results of an eager model."""
+    return pytree.tree_leaves(run_eager(model, *inputs))

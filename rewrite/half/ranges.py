@@ -11,9 +11,10 @@ from torch import fx
 
 from rewrite.device import DeviceInterpreter
 from rewrite.errors import UsageError
+from rewrite.inputs import split_inputs
 from rewrite.passes import Context
 from rewrite.program import Program
-from rewrite.quantization.batches import Inputs, check_batch, split
+from rewrite.quantization.batches import Inputs, check_batch
 from rewrite.quantization.failing_batch import on_batch
 
 
@@ -56,7 +57,7 @@ def measure_ranges(program: Program, context: Context, most: int | None) -> Rang
 
     interpreter = DeviceInterpreter(program, context.device, intercept)
     source = context.calibration
-    data = map(split, source()) if source else [program.example]
+    data = map(split_inputs, source()) if source else [program.example]
     for number, inputs in enumerate(itertools.islice(data, most), start=1):
         check_batch(program, *inputs, f"calibration batch {number}")
         flat = program.signature.flatten_inputs(*inputs)

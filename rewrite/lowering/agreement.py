@@ -14,9 +14,10 @@ from torch import fx
 
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
-from rewrite.draws import Inputs, copied
+from rewrite.draws import Inputs
 from rewrite.equivalence import Difference
 from rewrite.errors import CheckError
+from rewrite.inputs import copied
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.lowering.lower import Lowered, feeds
 from rewrite.output_agreement import (

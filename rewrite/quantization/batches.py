@@ -14,13 +14,6 @@ from rewrite.program import Program
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def split(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return (args, kwargs) of one batch as a model file gives it."""
-    from rewrite.capture import split_inputs
-
-    return split_inputs(inputs)
-
-
 def as_given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return one batch as a model file gives it."""
     return kwargs or args

@@ -15,10 +15,11 @@ from torch import fx
 from rewrite.descriptors import Calibrator
 from rewrite.device import DeviceInterpreter
 from rewrite.errors import CheckError, UsageError
+from rewrite.inputs import split_inputs
 from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context
 from rewrite.program import Program
-from rewrite.quantization.batches import Inputs, check_batch, pieces, split
+from rewrite.quantization.batches import Inputs, check_batch, pieces
 from rewrite.quantization.cache import CalibrationCache, Progress
 from rewrite.quantization.data_digest import DataDigest
 from rewrite.quantization.estimators import Estimators
@@ -144,7 +145,7 @@ class _Observation:
     def _numbered(self) -> Iterator[tuple[int, Inputs]]:
         """Yield every batch with its number; the example's when there are no calibration data."""
         source = self.context.calibration
-        data = map(split, source()) if source else [self.program.example]
+        data = map(split_inputs, source()) if source else [self.program.example]
         for number, inputs in enumerate(itertools.islice(data, self.how.batches), start=1):
             check_batch(self.program, *inputs, f"calibration batch {number}")
             yield number, inputs

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rewrite import Context, capture
-from rewrite.draws import check_inputs, copied, other_sizes, runnable_inputs
+from rewrite.draws import check_inputs, other_sizes, runnable_inputs
 from rewrite.interpret import run_float64
 from rewrite.pipeline import run_passes
 
@@ -87,13 +87,3 @@ def test_multiples_alone_are_drawn_by_what_they_are_multiples_of():
     width = Dim("w", min=2, max=64)
     program = capture(Doubled().eval(), (torch.randn(2, 24),), ({1: 8 * width},))
     assert [shapes(draw.inputs) for draw in other_sizes(program)] == [[[2, 32]], [[2, 16]]]
-
-
-def test_copies_share_nothing():
-    example = ((torch.ones(2),), {"flag": True, "more": [torch.zeros(3)]})
-    (first,), named = copied(example)
-    first.add_(1)
-    named["more"][0].add_(1)
-    assert example[0][0].tolist() == [1, 1]
-    assert example[1]["more"][0].tolist() == [0, 0, 0]
-    assert named["flag"] is True

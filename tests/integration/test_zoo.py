@@ -54,8 +54,8 @@ def test_float_passes_are_exact(name, tmp_path):
 def test_float_program_agrees_with_eager(name):
     needs(name)
     from rewrite import equivalence
-    from rewrite.capture import split_inputs
     from rewrite.compile import rewrite_model
+    from rewrite.inputs import split_inputs
 
     host = PluginHost()
     description = host.find_model(name)

@@ -1,0 +1,101 @@
+"""What torch.export makes of a model, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+from torch.jit._trace import TopLevelTracedModule
+
+from rewrite.errors import CaptureError, first_line
+from rewrite.plain_layers import plain_layers, without_mask_detection
+from rewrite.provenance import user_frame
+from rewrite.traces import whole_traces
+
+
+def export(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
+) -> torch.export.ExportedProgram:
+    """Export a model without its guards.
+
+    It leaves fake tensors in the attributes that the model sets when it is called.
+
+    Raises:
+        CaptureError: naming the user's line.
+    """
+    logging.getLogger("torch._export").setLevel(logging.ERROR)
+    try:
+        # torch.export prints half a graph to stderr before it raises.
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(io.StringIO()),
+            torch.no_grad(),
+            plain_layers(),
+            without_mask_detection(),
+            whole_traces(),
+        ):
+            warnings.simplefilter("ignore")
+            return torch.export.export(
+                model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
+            )
+    except Exception as error:
+        raise _scripted(model) or explain(error) from error
+
+
+def _scripted(model: nn.Module) -> CaptureError | None:
+    """Return the error of a model that TorchScript holds, or a part of it."""
+    name = "" if isinstance(model, torch.jit.ScriptModule) else _scripted_part(model)
+    if name is None:
+        return None
+    what = f"module '{name}'" if name else "the model"
+    return CaptureError(
+        f"{what} is compiled by TorchScript, which torch.export does not take",
+        where=getattr(model, "original_name", type(model).__name__),
+        hint="return the model as it was before torch.jit.script or torch.jit.trace",
+    )
+
+
+def _scripted_part(module: nn.Module, path: str = "") -> str | None:
+    """Return the path of the first scripted module inside; a traced one is taken as it is."""
+    for name, child in module.named_children():
+        if isinstance(child, TopLevelTracedModule):
+            continue
+        if isinstance(child, torch.jit.ScriptModule):
+            return f"{path}{name}"
+        found = _scripted_part(child, f"{path}{name}.")
+        if found is not None:
+            return found
+    return None
+
+
+def explain(error: Exception) -> CaptureError:
+    """Turn an error of torch.export into one that names the user's line."""
+    text = str(error)
+    kind = type(error).__name__
+    if "data-dependent" in text or "DataDependent" in kind:
+        return CaptureError(
+            "the model branches on the values of a tensor, which no graph can hold",
+            where=user_frame(error),
+            hint="use torch.where for values, or torch.cond for whole branches",
+        )
+    if "dynamic_shapes" in text or "Constraints violated" in text or "specialized" in text:
+        return CaptureError(
+            f"the dynamic shapes do not hold for this model: {_constraint(text)}",
+            where=user_frame(error),
+            hint="change dynamic_shapes, or give an example size other than 1 and the limits",
+        )
+    return CaptureError(
+        f"torch.export cannot capture the model: {kind}: {first_line(error)}",
+        where=user_frame(error),
+        hint="run with -v for the whole message of torch.export",
+    )
+
+
+def _constraint(text: str) -> str:
+    lines = [line.strip(" -") for line in text.splitlines() if line.strip().startswith("-")]
+    return lines[0] if lines else text.splitlines()[0]
