@@ -31,6 +31,8 @@ def set_origin_aside(model: ir.Model) -> None:
 def origin_of_named(model: ir.Model, message: str) -> str:
     """Return the line behind the first node that a runtime's message names, '' for none.
 
+    Where it names none, that of the first node whose operator it names.
+
     Args:
         model: as `set_origin_aside` left it.
         message: names nodes or their results in quotes, parentheses or angle brackets.
@@ -39,5 +41,11 @@ def origin_of_named(model: ir.Model, message: str) -> str:
     for node in model.graph.all_nodes():
         names = [node.name, *(value.name for value in node.outputs)]
         traces.update({name: node.meta.get(_TRACE, "") for name in names if name})
-    found = (line_of(traces.get(name, "")) for name in _NAME.findall(message))
+    found = [line_of(traces.get(name, "")) for name in _NAME.findall(message)]
+    kinds = set(re.findall(r"[A-Za-z]+", message))
+    found += [
+        line_of(node.meta.get(_TRACE, ""))
+        for node in model.graph.all_nodes()
+        if len(node.op_type) > 2 and node.op_type in kinds
+    ]
     return next(filter(None, found), "")

@@ -33,6 +33,8 @@ _HEADINGS = (
     "Summary",
 )
 """How lines of an error begin that do not say what is wrong."""
+_FAILED_NODE = re.compile(r"ONNX node '<Node\(([\w.]+)\): ([^>]+)>'")
+_UNKNOWN = re.compile(r"No conversion rule found for operations: ([^\n]+)")
 _COMPUTE_LAYERS = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "Subgraph"}
 )
@@ -269,7 +271,17 @@ def _verdict(node: ir.Node, kernel: str) -> KernelVerdict:
 
 
 def _message(error: Exception) -> str:
-    """Return what an error says behind its headings; of several operators, the first two."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """Return what an error says behind its headings; of several operators, the first two.
+
+    The node that could not be read is named, and what has no translation.
+    """
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(_HEADINGS)]
+    node = _FAILED_NODE.search(text)
+    unknown = _UNKNOWN.search(text)
+    if unknown is not None:
+        told.insert(0, f"no translation of {unknown[1].strip()}")
+    elif node is not None and told:
+        told[0] = f"{node[1]} '{node[2]}': {told[0]}"
     return "; ".join(dict.fromkeys(told[:2])) or next(iter(lines), type(error).__name__)

@@ -39,6 +39,11 @@ def test_a_named_node_is_led_to_its_line(model, message, line):
     assert line in where
 
 
+@pytest.mark.parametrize("message", ["no translation of Sin-20", "Sin: no kernel for float16"])
+def test_an_operator_is_led_to_its_first_line(model, message):
+    assert "x.sin()" in origin_of_named(model.model, message)
+
+
 def test_words_are_no_names(model):
     assert origin_of_named(model.model, "Please add an Identity node; exp and sin") == ""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
 from rewrite.runtimes import RuntimeFailure, get_runtime
+from rewrite.runtimes.openvino import OpenVino
 
 from .graphs import S8, U8, Graph, conv_residual_block, transformer_block
 
@@ -277,3 +279,22 @@ def test_latency(tmp_path):
     loaded = get_runtime("openvino").load(g.save(tmp_path / "m.onnx"), threads=1)
     times = loaded.latency(g.feeds(N=2), repeats=5)
     assert len(times) == 5 and min(times) > 0
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    g = Graph()
+    pads = g.const("pads", np.array([0, 0, 1, 0, 0, 1]))
+    g.output(g.op("Pad", g.input("x", [1, 2, 5]), pads, name="around", mode="reflect"))
+    path = g.save(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    model.graph.node[0].attribute[0].s = b"wrap"
+    model.opset_import[0].version = 19
+    onnx.save(model, path)
+    with pytest.raises(RuntimeFailure) as raised:
+        OpenVino().load(path)
+    assert "Pad 'around_out': Unsupported padding mode: [wrap]" in raised.value.what
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Strange", "com.example"
+    model.opset_import.add(domain="com.example", version=1)
+    onnx.save(model, path)
+    with pytest.raises(RuntimeFailure, match=r"no translation of com\.example\.Strange"):
+        OpenVino().load(path)
