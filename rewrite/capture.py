@@ -18,12 +18,14 @@ from rewrite.calling import calling_convention
 from rewrite.canonical import canonicalise
 from rewrite.eager_check import check_against_eager, check_same_again, draws
 from rewrite.errors import CaptureError, first_line
-from rewrite.export import explain, export
+from rewrite.export import SizesError, explain, export
 from rewrite.functional import functional_module, is_write
+from rewrite.guards import drop_asserts
 from rewrite.inputs import copied, run_and_watch, split_inputs
 from rewrite.model_check import check_model
 from rewrite.program import Program
 from rewrite.provenance import source_line, user_frame
+from rewrite.size_check import check_sizes
 from rewrite.state import check_stateless, drop_writes
 
 
@@ -75,14 +77,23 @@ def _captured(
     called: Attributes,
 ) -> Program:
     """Capture a model as it is now, and give it the attributes that it has once it was called."""
+    state, unproved = Attributes(model), None
     try:
         exported = export(model, args, kwargs, dynamic_shapes)
+    except SizesError as error:
+        state.put_back()
+        try:
+            exported = export(model, args, kwargs, dynamic_shapes, deferred=True)
+        except CaptureError:
+            raise error from None
+        unproved = error
     except CaptureError:
         _check_results(model, sample)
         raise
     finally:
         called.put_back()
     module = _functional(exported)
+    drop_asserts(module)
     _share_tied_weights(module)
     written = drop_writes(module)
     try:
@@ -93,6 +104,8 @@ def _captured(
         raise explain(error) from error
     check_stateless(program, written)
     check_against_eager(model, program, sample)
+    if unproved is not None:
+        check_sizes(model, program, unproved)
     return program
 
 

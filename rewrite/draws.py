@@ -56,7 +56,7 @@ def check_inputs(program: Program) -> list[Inputs]:
     if not symbols:
         return [program.example]
     few = _cut_down(symbols)
-    return [_redraw(program, few), _redraw(program, _others(symbols, few))]
+    return [redraw(program, few), redraw(program, _others(symbols, few))]
 
 
 def runnable_inputs(
@@ -80,13 +80,13 @@ def runnable_inputs(
     few = _cut_down(symbols)
     whole = {symbol: each.size for symbol, each in symbols.items()}
     try:
-        draws = [_redraw(program, few), _redraw(program, _others(symbols, few))]
+        draws = [redraw(program, few), redraw(program, _others(symbols, few))]
         return draws, [run(each) for each in draws], ""
     except Exception:
         draws = [program.example]
         results = [run(program.example)]
     try:
-        larger = _redraw(program, _others(symbols, whole))
+        larger = redraw(program, _others(symbols, whole))
         return [*draws, larger], [*results, run(larger)], ""
     except Exception as error:
         return draws, results, f"{type(error).__name__}: {first_line(error)}"
@@ -114,7 +114,7 @@ def other_sizes(program: Program) -> Iterator[Draw]:
             continue
         seen.append(sizes)
         label = ", ".join(f"{each.name}={sizes[symbol]}" for symbol, each in symbols.items())
-        yield Draw(label, _redraw(program, sizes))
+        yield Draw(label, redraw(program, sizes))
 
 
 def _symbols(program: Program) -> dict[Any, _Symbol]:
@@ -159,7 +159,7 @@ def _solve(
     return _Symbol(int(solutions[0]), low, high, index == 0, str(symbol))
 
 
-def _redraw(program: Program, sizes: Sizes) -> Inputs:
+def redraw(program: Program, sizes: Sizes) -> Inputs:
     """Resize the example inputs along their dynamic dimensions, so that baked-in sizes show.
 
     Values are taken from the example: ids stay valid ids, masks stay masks.

@@ -38,7 +38,7 @@ def check_against_eager(model: nn.Module, program: Program, sample: Any) -> None
         CaptureError: when an output differs.
     """
     args, kwargs = program.example
-    worst = _disagreement(program, sample, program(*args, **kwargs))
+    worst = disagreement(program, sample, program(*args, **kwargs))
     if worst is None or draws(program):
         return
     raise CaptureError(
@@ -62,7 +62,7 @@ def check_same_again(model: nn.Module, program: Program, sample: Any, kept: Sequ
         CaptureError: naming them, when the second result is another.
     """
     args, kwargs = program.example
-    different = _disagreement(program, sample, run_eager(model, args, kwargs))
+    different = disagreement(program, sample, run_eager(model, args, kwargs))
     if different is None or draws(program):
         return
     names = ", ".join(f"'{name}'" for name in kept[:3])
@@ -105,7 +105,7 @@ def _draws(node: fx.Node) -> bool:
     return bool(training) and bound.get("dropout_p", 1) != 0
 
 
-def _disagreement(program: Program, expected: Any, actual: Any) -> str | None:
+def disagreement(program: Program, expected: Any, actual: Any) -> str | None:
     """Say which output is how far off, None if all agree."""
     floor = _floor(program, expected)
     pairs = zip(pytree.tree_leaves(expected), pytree.tree_leaves(actual), strict=True)

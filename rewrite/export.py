@@ -12,21 +12,40 @@ import torch
 from torch import nn
 from torch.jit._trace import TopLevelTracedModule
 
+from rewrite.any_size import AnySize
 from rewrite.errors import CaptureError, first_line
+from rewrite.guards import assumptions, environment, with_lines
 from rewrite.plain_layers import plain_layers, without_mask_detection
 from rewrite.provenance import user_frame
 from rewrite.traces import whole_traces
 
 
+class SizesError(CaptureError):
+    """A model does not take all the sizes that are asked for, as far as torch.export can prove."""
+
+
 def export(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic_shapes: Any,
+    *,
+    deferred: bool = False,
 ) -> torch.export.ExportedProgram:
     """Export a model without its guards.
 
     It leaves fake tensors in the attributes that the model sets when it is called.
 
+    Args:
+        model: in the state that is captured.
+        args: positional example inputs.
+        kwargs: keyword example inputs.
+        dynamic_shapes: as torch.export takes it.
+        deferred: whether what it must assume about sizes may be left to be proved.
+
     Raises:
-        CaptureError: naming the user's line.
+        SizesError: when sizes outside of what it assumes are asked for.
+        CaptureError: for any other failure, naming the user's line.
     """
     logging.getLogger("torch._export").setLevel(logging.ERROR)
     try:
@@ -38,10 +57,17 @@ def export(
             plain_layers(),
             without_mask_detection(),
             whole_traces(),
+            with_lines(),
+            AnySize(),
         ):
             warnings.simplefilter("ignore")
             return torch.export.export(
-                model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False
+                model,
+                args,
+                kwargs,
+                dynamic_shapes=dynamic_shapes,
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=deferred,
             )
     except Exception as error:
         raise _scripted(model) or explain(error) from error
@@ -84,9 +110,9 @@ def explain(error: Exception) -> CaptureError:
             hint="use torch.where for values, or torch.cond for whole branches",
         )
     if "dynamic_shapes" in text or "Constraints violated" in text or "specialized" in text:
-        return CaptureError(
+        return SizesError(
             f"the dynamic shapes do not hold for this model: {_constraint(text)}",
-            where=user_frame(error),
+            where=_line_of_sizes(error) or user_frame(error),
             hint="change dynamic_shapes, or give an example size other than 1 and the limits",
         )
     return CaptureError(
@@ -94,6 +120,13 @@ def explain(error: Exception) -> CaptureError:
         where=user_frame(error),
         hint="run with -v for the whole message of torch.export",
     )
+
+
+def _line_of_sizes(error: Exception) -> str | None:
+    """Return the user's line that makes the first assumption which narrows a size."""
+    env = environment(error)
+    lines = [each.line for each in assumptions(env)] if env is not None else []
+    return next(filter(None, lines), None)
 
 
 def _constraint(text: str) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ CARRIED = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "se
 _LOOKED_AT = 200
 """Calls that are looked at for a line of the user's."""
 
+_COMPILER = f"{Path(__file__).parent}{os.sep}"
 _TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 
 
@@ -116,20 +118,19 @@ def user_frame(error: BaseException) -> str | None:
     Where there is none, as with a model of an installed package, of the innermost one that is not
     of torch or the standard library either.
     """
-    compiler = f"{Path(__file__).parent}{os.sep}"
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    frames = [f for link in reversed(chain) for f in reversed(_frames(link))]
-    frames = [f for f in frames if not f.filename.startswith(compiler)]
+    return innermost([f for link in chain for f in traceback.extract_tb(link.__traceback__)])
+
+
+def innermost(frames: Sequence[traceback.FrameSummary]) -> str | None:
+    """Return `file:line: code` of the last frame that is the user's own, else of a library's."""
+    frames = [f for f in reversed(frames) if not f.filename.startswith(_COMPILER)]
     for foreign in (is_library, is_framework):
         frame = next((f for f in frames if not foreign(f.filename)), None)
         if frame is not None:
             return f"{short_path(frame.filename)}:{frame.lineno}: {(frame.line or '').strip()}"
     return None
-
-
-def _frames(error: BaseException) -> list[traceback.FrameSummary]:
-    return list(traceback.extract_tb(error.__traceback__))

@@ -1,0 +1,119 @@
+"""Sizes that torch.export cannot prove: captured where the program is right, else refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from rewrite import CaptureError, capture
+
+SIZES = ({0: torch.export.Dim("batch", max=8), 1: torch.export.Dim("tokens", min=3, max=40)},)
+
+
+class Sized(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.layer, self.far, self.function = nn.Linear(4, 4), nn.Linear(4, 4), function
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def line_of(text):
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    return next(i for i, line in enumerate(lines, 1) if line.strip() == text)
+
+
+def half(m, x):
+    return m.layer(x)[:, : x.shape[1] // 2]
+
+
+def pooled(m, x):
+    return F.max_pool1d(m.layer(x).transpose(1, 2), 3, stride=2, padding=1, ceil_mode=True)
+
+
+def averaged(m, x):
+    return F.avg_pool1d(m.layer(x).transpose(1, 2), 3, stride=2, ceil_mode=True)
+
+
+def places(m, x):
+    return m.layer(x + torch.linspace(-1, 1, x.shape[1])[:, None])
+
+
+def windows(m, x):
+    b, n, c = x.shape
+    padded = F.pad(x, (0, 0, 0, (4 - n % 4) % 4)).roll(-2, 1)
+    rows = padded.view(b, padded.shape[1] // 4, 4, c)
+    return m.layer(rows - rows.mean(2, keepdim=True)).flatten(1, 2)[:, :n]
+
+
+def padded_if_needed(m, x):
+    n = x.shape[1]
+    if n % 4:
+        x = F.pad(x, (0, 0, 0, (4 - n % 4) % 4))
+    return m.layer(x).unflatten(1, (-1, 4)).amax(2)
+
+
+RIGHT = (half, pooled, averaged, places, windows, padded_if_needed)
+
+
+@pytest.mark.parametrize("function", RIGHT, ids=[f.__name__ for f in RIGHT])
+def test_what_is_right_at_every_size_is_captured(function):
+    torch.manual_seed(0)
+    model = Sized(function).eval()
+    program = capture(model, (torch.randn(2, 13, 4),), SIZES)
+    assert [d.name for d in program.signature.dynamic["x"].values()] == ["batch", "tokens"]
+    assert "assert" not in program.text()
+    for batch, tokens in ((1, 3), (2, 4), (3, 16), (8, 39)):
+        x = torch.randn(batch, tokens, 4)
+        torch.testing.assert_close(program(x), model(x))
+
+
+def branching(m, x):
+    if x.shape[1] > 16:
+        return m.far(x[:, -16:])
+    return m.layer(x)
+
+
+def test_a_branch_on_a_size_names_its_line():
+    with pytest.raises(CaptureError, match="the dynamic shapes do not hold") as caught:
+        capture(Sized(branching).eval(), (torch.randn(2, 13, 4),), SIZES)
+    line = line_of("if x.shape[1] > 16:")
+    assert f"test_sizes.py:{line}: if x.shape[1] > 16:" in str(caught.value.where)
+    assert "<= 16" in caught.value.what
+
+
+def test_what_depends_on_a_size_names_a_size_where_it_differs():
+    def padded(m, x):
+        n = x.shape[1]
+        if n % 4:
+            x = F.pad(x, (0, 0, 0, 4 - n % 4))
+        return m.layer(x).sum(1)
+
+    with pytest.raises(CaptureError, match="what it computes depends on a size") as caught:
+        capture(Sized(padded).eval(), (torch.randn(2, 13, 4),), SIZES)
+    assert "tokens = 4 output 'output' agrees to" in caught.value.what
+    assert str(caught.value.where).endswith("if n % 4:")
+
+
+def test_sizes_that_the_model_does_not_take_name_the_line():
+    def quarters(m, x):
+        return m.layer(x).unflatten(1, (x.shape[1] // 4, 4))
+
+    with pytest.raises(CaptureError, match="the dynamic shapes do not hold") as caught:
+        capture(Sized(quarters).eval(), (torch.randn(2, 12, 4),), SIZES)
+    assert "unflatten(1" in str(caught.value.where)
+    assert "tokens" in caught.value.what
+
+
+def test_a_size_that_is_a_constant_names_the_line():
+    def fixed(m, x):
+        return m.layer(x).reshape(-1, 13, 2, 2)
+
+    with pytest.raises(CaptureError, match="the dynamic shapes do not hold") as caught:
+        capture(Sized(fixed).eval(), (torch.randn(2, 13, 4),), SIZES)
+    assert "reshape(-1, 13" in str(caught.value.where)
