@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
+from rewrite.dynamic_shapes import affine, is_derived
 from rewrite.program import DynamicDim, Signature
 
 
@@ -59,15 +61,22 @@ def _input_names(model: nn.Module, spec: Any, placeholders: list[str]) -> tuple[
 
 
 def _output_names(sample: Any, taken: tuple[str, ...]) -> tuple[str, ...]:
-    """Name outputs by their pytree paths; no file can name one like an input."""
+    """Name outputs by their pytree paths; no file can name one like an input, or two alike."""
     paths, _ = pytree.tree_flatten_with_path(sample)
-    names = []
+    names: list[str] = []
     for path, _ in paths:
         parts = [str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path]
         name = ".".join(parts)
         clashes = name.isdigit() or name in taken
-        names.append(f"output_{name}" if clashes else name or "output")
+        wanted = f"output_{name}" if clashes else name or "output"
+        names.append(_free(wanted, {*taken, *names}))
     return tuple(names)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a name, or the first NAME_N that is free."""
+    numbered = (f"{name}_{number}" for number in itertools.count(1))
+    return name if name not in taken else next(n for n in numbered if n not in taken)
 
 
 def _dynamic_dims(
@@ -77,7 +86,7 @@ def _dynamic_dims(
     dynamic_shapes: Any,
 ) -> dict[str, dict[int, DynamicDim]]:
     """Name each symbolic input size as the user does, else s0, s1 … in order of appearance."""
-    given = _given_names(dynamic_shapes, list(names))
+    given = _given_dims(dynamic_shapes, list(names))
     ranges = {str(symbol): limits for symbol, limits in exported.range_constraints.items()}
     named: dict[str, DynamicDim] = {}
     dynamic: dict[str, dict[int, DynamicDim]] = {}
@@ -87,33 +96,47 @@ def _dynamic_dims(
             continue
         sizes: tuple[Any, ...] = tuple(val.shape)
         for index, size in enumerate(sizes):
-            text = str(size)
-            if isinstance(size, int) or not text.isidentifier():
+            text, dim = str(size), given.get((input_name, index))
+            if isinstance(size, int) or size.node.expr.is_number:
                 continue
             if text not in named:
-                limits = ranges.get(text)
-                name = given.get((input_name, index), f"s{len(named)}")
-                named[text] = DynamicDim(name, *_limits(limits))
+                limits = _limits(ranges.get(text))
+                if is_derived(dim):
+                    named[text] = _derived(dim, *limits)
+                elif text.isidentifier():
+                    named[text] = DynamicDim(_name(dim) or f"s{len(named)}", *limits)
+                else:
+                    continue
             dynamic.setdefault(input_name, {})[index] = named[text]
     return dynamic
 
 
-def _given_names(dynamic_shapes: Any, inputs: list[str]) -> dict[tuple[str, int], str]:
-    """Return the names of `torch.export.Dim`s by (input, dimension), for flat arguments."""
+def _derived(dim: Any, low: int, high: int | None) -> DynamicDim:
+    """Describe a size that follows from another, such as 8·h."""
+    scale, offset = affine(dim)
+    most = int(dim.root.max) if bool(dim.root.max < 2**31) else None
+    root = DynamicDim(_name(dim.root), int(dim.root.min), most)
+    return DynamicDim(dim.__name__.replace(" ", ""), low, high, root, scale, offset)
+
+
+def _name(dim: Any) -> str:
+    name = getattr(dim, "__name__", "")
+    return name if isinstance(name, str) and name.isidentifier() else ""
+
+
+def _given_dims(dynamic_shapes: Any, inputs: list[str]) -> dict[tuple[str, int], Any]:
+    """Return what the user says of dimensions by (input, dimension), for flat arguments."""
     if isinstance(dynamic_shapes, Mapping):
         specs = [(name, dynamic_shapes.get(name)) for name in inputs]
     elif isinstance(dynamic_shapes, (tuple, list)) and len(dynamic_shapes) == len(inputs):
         specs = list(zip(inputs, dynamic_shapes, strict=True))
     else:
         return {}
-    names: dict[tuple[str, int], str] = {}
+    dims: dict[tuple[str, int], Any] = {}
     for input_name, spec in specs:
         pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec or ())
-        for index, dim in pairs:
-            name = getattr(dim, "__name__", "")
-            if isinstance(name, str) and name.isidentifier():
-                names[input_name, index] = name
-    return names
+        dims.update({(input_name, index): dim for index, dim in pairs})
+    return dims
 
 
 def _limits(limits: Any) -> tuple[int, int | None]:

@@ -22,20 +22,25 @@ from rewrite.export import SizesError, explain, export
 from rewrite.functional import functional_module, is_write
 from rewrite.guards import drop_asserts
 from rewrite.inputs import copied, run_and_watch, split_inputs
-from rewrite.model_check import check_model
+from rewrite.model_check import check_model, training_norms
+from rewrite.narrowed import narrowed_sizes
 from rewrite.program import Program
 from rewrite.provenance import source_line, user_frame
 from rewrite.size_check import check_sizes
 from rewrite.state import check_stateless, drop_writes
+from rewrite.talk import Talk
 
 
-def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Program:
+def capture(
+    model: nn.Module, inputs: Any, dynamic_shapes: Any = None, talk: Talk | None = None
+) -> Program:
     """Capture a model in evaluation mode as a canonical Program.
 
     Args:
         model: the eager model; what it keeps from its first call, it has afterwards.
         inputs: a tuple of positional or a mapping of keyword example arguments; never written.
         dynamic_shapes: as `torch.export.export` takes it.
+        talk: warned of what is captured, but may not be meant.
 
     Raises:
         CaptureError: when the model is in training mode, holds NaN or infinite weights, fails on
@@ -65,6 +70,8 @@ def capture(model: nn.Module, inputs: Any, dynamic_shapes: Any = None) -> Progra
         raise _unseen(model, unseen) if unseen else errors[0]
     if kept:
         check_same_again(model, programs[-1], sample, kept)
+    for warning in [*training_norms(model), *narrowed_sizes(programs[-1], model, dynamic_shapes)]:
+        (talk or Talk()).warn(warning)
     return programs[-1]
 
 
@@ -194,6 +201,13 @@ def _share_tied_weights(module: fx.GraphModule) -> None:
         tensor = operator.attrgetter(str(node.target))(module)
         if not isinstance(tensor, torch.Tensor):
             continue
+        if tensor.layout != torch.strided:
+            raise CaptureError(
+                f"the model computes with '{node.target}', a {_layout(tensor)} tensor, which no "
+                "file can hold",
+                where=source_line(next(iter(node.users), node)) or None,
+                hint="make it dense before the model is returned: tensor.to_dense()",
+            )
         layout = (tensor.shape, tensor.stride(), tensor.dtype)
         key = (tensor.data_ptr(), tensor.storage_offset(), *layout)
         if tensor.numel() == 0 or key not in first:
@@ -201,3 +215,7 @@ def _share_tied_weights(module: fx.GraphModule) -> None:
             continue
         node.replace_all_uses_with(first[key])
         module.graph.erase_node(node)
+
+
+def _layout(tensor: torch.Tensor) -> str:
+    return str(tensor.layout).removeprefix("torch.").replace("_", " ")

@@ -128,7 +128,7 @@ def _rewrite(
     eager = make_model(description)
     fixed = fix_sizes(description, eager, request.fix, static=request.static)
     description, result.fixed = fixed.described(description), dict(fixed.sizes)
-    result.captured = capture(eager, description.inputs(), description.dynamic_shapes)
+    result.captured = capture(eager, description.inputs(), description.dynamic_shapes, talk)
     check_static(result.captured, target, request)
     check_deterministic(result.captured)
     weights = fingerprints(result.captured)[0] if request.checks != "off" else None

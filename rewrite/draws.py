@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import sympy
 import torch
 from torch.utils import _pytree as pytree
 
@@ -118,45 +117,11 @@ def other_sizes(program: Program) -> Iterator[Draw]:
 
 
 def _symbols(program: Program) -> dict[Any, _Symbol]:
-    """Return the sizes known only at run time, those that only multiples are given of too."""
-    signature = program.signature
-    flat = signature.flatten_inputs(*program.example)
-    found: dict[Any, _Symbol] = {}
-    derived: list[tuple[Any, int, int]] = []
-    for name, value, node in zip(signature.input_names, flat, program.inputs(), strict=True):
-        val = node.meta.get("val")
-        if not isinstance(val, torch.Tensor):
-            continue
-        named = signature.dynamic.get(name, {})
-        for index, size in enumerate(val.shape):
-            if not hasattr(size, "node"):
-                continue
-            expression = size.node.expr
-            dim = named.get(index)
-            if not expression.is_symbol:
-                derived.append((expression, int(value.shape[index]), index))
-            elif dim is not None:
-                given = _Symbol(value.shape[index], dim.low, dim.high, index == 0, dim.name)
-                found.setdefault(expression, given)
-    for expression, example, index in derived:
-        for symbol in expression.free_symbols - found.keys():
-            solved = _solve(program, expression, symbol, example, index)
-            if solved is not None:
-                found[symbol] = solved
-    return found
-
-
-def _solve(
-    program: Program, expression: Any, symbol: Any, example: int, index: int
-) -> _Symbol | None:
-    """Return the symbol that an input has a multiple of; None where that is no whole number."""
-    solutions = sympy.solve(sympy.Eq(expression, example), symbol)
-    if len(solutions) != 1 or not solutions[0].is_integer or not solutions[0].is_number:
-        return None
-    limits = program.fake_mode.shape_env.var_to_range[symbol]  # type: ignore[union-attr]
-    low = int(limits.lower) if bool(limits.lower > 0) else 0
-    high = int(limits.upper) if bool(limits.upper < 2**31) else None
-    return _Symbol(int(solutions[0]), low, high, index == 0, str(symbol))
+    """Return the sizes known only at run time; of 8·h that is h."""
+    return {
+        symbol: _Symbol(size, dim.low, dim.high, axis == 0, dim.name)
+        for symbol, (dim, size, axis) in program.sizes().items()
+    }
 
 
 def redraw(program: Program, sizes: Sizes) -> Inputs:

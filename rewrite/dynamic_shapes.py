@@ -27,20 +27,21 @@ class Dimension:
 def dimensions(named: Mapping[str, Any], shapes: Any) -> dict[str, Dimension]:
     """Return the dynamic dimensions of some inputs by name; derived ones belong to their root."""
     found: dict[str, Dimension] = {}
-    derived: set[str] = set()
+    derived: dict[str, Dimension] = {}
 
     def collect(value: Tensor, axis: int, dim: Any, path: str) -> Any:
         name = key(dim, path, axis)
         if is_derived(dim):
-            derived.add(name)
+            scale, offset = affine(dim)
+            derived[name] = Dimension(dim.root, (int(value.shape[axis]) - offset) // scale)
         elif name:
             each = found.setdefault(name, Dimension(dim, int(value.shape[axis])))
             each.axes.add(axis)
         return dim
 
     walk(named, shapes, collect)
-    for name in derived & found.keys():
-        found[name].axes.add(-1)
+    for name, each in derived.items():
+        found.setdefault(name, each).axes.add(-1)
     return found
 
 
@@ -55,6 +56,12 @@ def key(dim: Any, path: str, axis: int) -> str:
 def is_derived(dim: Any) -> bool:
     """Tell whether a dimension follows from another one, as 2·n does."""
     return hasattr(dim, "root")
+
+
+def affine(dim: Any) -> tuple[int, int]:
+    """Return (a, b) of a dimension that is a·n + b, n its root: torch.export takes no others."""
+    offset = int(dim.fn(0))
+    return int(dim.fn(1)) - offset, offset
 
 
 def inputs_by_name(

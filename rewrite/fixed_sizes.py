@@ -229,7 +229,8 @@ def check_static(program: Program, target: Target, request: Request) -> None:
     if request.output is None or request.output.suffix != ".onnx":
         return
     pairs = [(f"{n}.{axis}", dim) for n, dims in dynamic.items() for axis, dim in dims.items()]
-    labels = [place if _UNNAMED.fullmatch(dim.name) else dim.name for place, dim in pairs]
+    roots = [(place, dim.root or dim) for place, dim in pairs]
+    labels = [place if _UNNAMED.fullmatch(dim.name) else dim.name for place, dim in roots]
     names = list(dict.fromkeys(labels))
     some = ",".join(f"{name}=SIZE" for name in names)
     raise UsageError(

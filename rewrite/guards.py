@@ -8,8 +8,9 @@ import itertools
 import math
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -23,6 +24,7 @@ from rewrite.provenance import innermost
 
 aten = torch.ops.aten
 _ASSERTS = (aten._assert_scalar.default, aten.sym_constrain_range_for_size.default)
+_EXPORT = str(Path(__file__).with_name("export.py"))
 _MOST_SIZES = 2000
 """Combinations of sizes on which one assumption is tried."""
 
@@ -59,7 +61,7 @@ def with_lines() -> Iterator[None]:
 
     def noted(env: ShapeEnv, *args: Any, **kwargs: Any) -> Any:
         found = original(env, *args, **kwargs)
-        line = innermost(traceback.extract_stack(sys._getframe(1)))
+        line = _line(traceback.extract_stack(sys._getframe(1)))
         return dataclasses.replace(found, maybe_user_loc=line)
 
     with mock.patch.object(ShapeEnv, "_get_sloc", noted):
@@ -88,11 +90,17 @@ def assumptions(env: ShapeEnv) -> list[Assumption]:
     ]
     guards = [Assumption(guard.expr, guard.sloc.maybe_user_loc) for guard in env.guards]
     deferred = [
-        Assumption(each.expr, innermost(each.stack.summary()))  # type: ignore[no-untyped-call]
+        Assumption(each.expr, _line(each.stack.summary()))  # type: ignore[no-untyped-call]
         for group in env.deferred_runtime_asserts.values()
         for each in group
     ]
     return [*fixed, *guards, *deferred]
+
+
+def _line(frames: Sequence[traceback.FrameSummary]) -> str | None:
+    """Return the user's line inside of the model, not that of whoever captures it."""
+    inside = itertools.takewhile(lambda f: f.filename != _EXPORT, reversed(frames))
+    return innermost(list(inside)[::-1])
 
 
 def drop_asserts(module: fx.GraphModule) -> None:

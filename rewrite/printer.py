@@ -165,12 +165,4 @@ def symbolic(size: Any, symbols: dict[str, str]) -> str:
 
 def symbol_names(program: Program) -> dict[str, str]:
     """Map the shape environment's symbols to the user's dimension names."""
-    symbols: dict[str, str] = {}
-    for name, node in zip(program.signature.input_names, program.inputs(), strict=True):
-        val = node.meta.get("val")
-        for index, dim in program.signature.dynamic.get(name, {}).items():
-            if isinstance(val, torch.Tensor) and index < val.dim():
-                text = str(val.shape[index])
-                if text.isidentifier():
-                    symbols.setdefault(text, dim.name)
-    return symbols
+    return {str(symbol): dim.name for symbol, (dim, _, _) in program.sizes().items()}

@@ -24,6 +24,10 @@ class DynamicDim:
     name: str
     low: int
     high: int | None
+    root: DynamicDim | None = None
+    """The dimension that this one follows: size = scale · size of the root + offset."""
+    scale: int = 1
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,22 @@ class Program:
     def inputs(self) -> list[fx.Node]:
         """Return the placeholder nodes in order."""
         return [n for n in self.graph.nodes if n.op == "placeholder"]
+
+    def sizes(self) -> dict[Any, tuple[DynamicDim, int, int]]:
+        """Return what dynamic sizes are made of, by symbol: of 8·h that is h.
+
+        With each dimension, its size in the example, and its axis in the first input that has it;
+        -1 where a size there follows from it.
+        """
+        found: dict[Any, tuple[DynamicDim, int, int]] = {}
+        flat = self.signature.flatten_inputs(*self.example)
+        for name, value, node in zip(self.signature.input_names, flat, self.inputs(), strict=True):
+            for axis, dim in self.signature.dynamic.get(name, {}).items():
+                (symbol,) = node.meta["val"].shape[axis].node.expr.free_symbols
+                size = (value.shape[axis] - dim.offset) // dim.scale
+                rows = axis if dim.root is None else -1  # 8·h counts no rows
+                found.setdefault(symbol, (dim.root or dim, size, rows))
+        return found
 
     def outputs(self) -> list[Any]:
         """Return the flat outputs: nodes, or constants the model returns."""

@@ -44,14 +44,23 @@ def _on_its_own(value: torch.Tensor) -> torch.Tensor:
 def _dynamic_dims(program: Program, values: list[Any]) -> torch.export.ShapesCollection:
     """Mark the dimensions that must stay dynamic: torch.export raises where one is baked in."""
     dims: dict[int, dict[int, Any]] = {}
+    roots: dict[DynamicDim, Any] = {}
     for name, value in zip(program.signature.input_names, values, strict=True):
         for index, dim in program.signature.dynamic.get(name, {}).items():
+            if dim.root is not None:
+                root = roots.setdefault(dim.root, _root(dim.root))
+                dims.setdefault(id(value), {})[index] = dim.scale * root + dim.offset
+                continue
             dims.setdefault(id(value), {})[index] = _dim(dim)
     shapes = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
     for value in values:
         if id(value) in dims:
             shapes[value] = dims[id(value)]
     return shapes
+
+
+def _root(dim: DynamicDim) -> Any:
+    return torch.export.Dim(dim.name, min=max(dim.low, 1), max=dim.high)
 
 
 def _dim(dim: DynamicDim) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from rewrite.draws import redraw
@@ -37,10 +36,10 @@ def check_sizes(model: nn.Module, program: Program, unproved: SizesError) -> Non
         SizesError: naming the line of an assumption and sizes; the original one where the model
             itself fails.
     """
-    dims = _dims(program)
+    dims = {symbol: dim for symbol, (dim, _, _) in program.sizes().items()}
     ranges = {symbol: _tried(dim) for symbol, dim in dims.items()}
     env: Any = program.fake_mode.shape_env
-    example = _example_sizes(program, dims)
+    example = {symbol: size for symbol, (_, size, _) in program.sizes().items()}
     for sizes, assumption in _points(assumptions(env), ranges, example):
         inputs = redraw(program, sizes)
         try:
@@ -79,27 +78,6 @@ def _different(program: Program, expected: Any, inputs: Any) -> str | None:
         return disagreement(program, expected, program(*args, **kwargs))
     except Exception as error:
         return f"the program fails: {type(error).__name__}"
-
-
-def _dims(program: Program) -> dict[Any, DynamicDim]:
-    """Return the dynamic sizes by their symbols."""
-    found: dict[Any, DynamicDim] = {}
-    for name, node in zip(program.signature.input_names, program.inputs(), strict=True):
-        for index, dim in program.signature.dynamic.get(name, {}).items():
-            found.setdefault(node.meta["val"].shape[index].node.expr, dim)
-    return found
-
-
-def _example_sizes(program: Program, dims: Mapping[Any, DynamicDim]) -> Sizes:
-    flat = program.signature.flatten_inputs(*program.example)
-    sizes: Sizes = {}
-    for node, value in zip(program.inputs(), flat, strict=True):
-        if isinstance(value, torch.Tensor):
-            for announced, size in zip(node.meta["val"].shape, value.shape, strict=True):
-                symbol = getattr(getattr(announced, "node", None), "expr", None)
-                if symbol in dims:
-                    sizes[symbol] = size
-    return sizes
 
 
 def _tried(dim: DynamicDim) -> list[int]:

@@ -8,6 +8,8 @@ from torch import nn
 
 from rewrite import CaptureError, capture
 from rewrite.eager_check import check_deterministic
+from rewrite.equivalence import check_inputs
+from rewrite.re_export import re_export
 
 
 def model(forward, **modules):
@@ -207,6 +209,21 @@ def test_dynamic_dimensions_are_in_the_signature():
     assert (second.low, second.high) == (3, None)
 
 
+def test_sizes_in_steps_have_names_and_ranges_and_are_drawn_in_steps():
+    def forward(self, x):
+        return nn.functional.avg_pool1d(x, 8)
+
+    steps, more = torch.export.Dim("h", min=1, max=64), torch.export.Dim("rows", max=9)
+    program = capture(model(forward), (torch.randn(6, 2, 32),), ({0: 2 * more + 2, 2: 8 * steps},))
+    rows, size = program.signature.dynamic["x"].values()
+    assert (rows.name, size.name) == ("2*rows+2", "8*h")
+    assert (size.low, size.high, size.root.name, size.root.high) == (8, 512, "h", 64)
+    assert "8*h" in program.text()
+    drawn = [args[0].shape for args, _ in check_inputs(program)]
+    assert drawn == [(6, 2, 32), (8, 2, 40)]
+    assert re_export(program).module()(torch.randn(8, 2, 64)).shape == (8, 2, 8)
+
+
 def test_static_shapes_leave_nothing_dynamic():
     assert capture(nn.Identity().eval(), (torch.randn(2),)).signature.dynamic == {}
 
@@ -252,6 +269,35 @@ def test_outputs_are_named_by_their_path(returned, names):
     expected, _ = torch.utils._pytree.tree_flatten(returned(x.relu()))
     actual, _ = torch.utils._pytree.tree_flatten(program(x))
     assert all(map(torch.equal, expected, actual))
+
+
+def test_an_output_is_never_named_like_an_input():
+    program = capture(model(lambda self, output: output * 2), (torch.randn(2),))
+    assert program.signature.input_names == ("output",)
+    assert program.signature.output_names == ("output_1",)
+
+    def both(self, x, output_x):
+        return {"x": x + output_x, "output_x": x * 2}
+
+    program = capture(model(both), (torch.randn(2), torch.randn(2)))
+    assert program.signature.output_names == ("output_x_1", "output_output_x")
+
+
+@pytest.mark.parametrize("is_buffer", [True, False])
+def test_a_sparse_weight_is_named_with_its_line(is_buffer):
+    def forward(self, x):
+        return torch.sparse.mm(self.chosen, x)
+
+    sparse = model(forward)
+    chosen = torch.eye(2).to_sparse()
+    if is_buffer:
+        sparse.register_buffer("chosen", chosen)
+    else:
+        sparse.chosen = chosen
+    with pytest.raises(CaptureError, match="'chosen', a sparse coo tensor") as caught:
+        capture(sparse, (torch.randn(2, 3),))
+    assert str(caught.value.where).endswith("return torch.sparse.mm(self.chosen, x)")
+    assert "to_dense()" in str(caught.value.hint)
 
 
 def test_the_program_is_functional_and_whole():

@@ -146,6 +146,21 @@ def test_a_dimension_that_follows_from_another_follows_its_size():
     assert (len(x), len(y)) == (5, 10)
 
 
+def test_a_size_in_steps_is_fixed_by_its_root():
+    class Net(nn.Module):
+        def forward(self, x):
+            return x.mean()
+
+    steps, more = torch.export.Dim("h", max=64), torch.export.Dim("w", max=9)
+    given = Model("net", Net, lambda: (torch.ones(2, 32, 7),), ({1: 8 * steps, 2: more + 1},))
+    static = fix_sizes(given, Net(), {}, static=True)
+    assert static.sizes == {"h": 4, "w": 6}
+    (x,) = fix_sizes(given, Net(), {"h": 2}, static=True).described(given).inputs()
+    assert x.shape == (2, 16, 7)
+    with pytest.raises(UsageError, match="'h' cannot be fixed to 65: the model takes 1 to 64"):
+        fix_sizes(given, Net(), {"h": 65}, static=False)
+
+
 @pytest.mark.parametrize(
     ("sizes", "message", "hint"),
     [

@@ -1,0 +1,66 @@
+"""What is captured, but may not be meant, is told."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rewrite import capture
+from rewrite.talk import Talk
+
+AUTO = torch.export.Dim.AUTO
+
+
+class Told(Talk):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def warnings_of(model, *inputs, shapes=None):
+    talk = Told()
+    capture(model.eval() if model.training else model, inputs, shapes, talk)
+    return talk.warnings
+
+
+class Branch(nn.Module):
+    def forward(self, x):
+        if x.shape[1] > 16:
+            return x[:, -16:] * 2
+        return x
+
+
+def test_a_range_that_auto_narrowed_names_limits_and_line():
+    (told,) = warnings_of(Branch(), torch.randn(2, 10), shapes=({0: AUTO, 1: AUTO},))
+    assert told.startswith("dimension 1 of 'x' is Dim.AUTO, and the file takes 2 to 16 alone")
+    assert "test_warnings.py" in told
+    assert "if x.shape[1] > 16:" in told
+
+
+def test_a_size_that_auto_fixed_is_told():
+    (told,) = warnings_of(nn.Linear(3, 4), torch.randn(2, 3), shapes=({0: AUTO, 1: AUTO},))
+    assert told == (
+        "dimension 1 of 'input' is Dim.AUTO, and the model fixes it: the file takes 3 alone"
+    )
+
+
+def test_sizes_that_auto_leaves_open_are_not_told():
+    assert warnings_of(nn.Linear(3, 4), torch.randn(2, 3), shapes=({0: AUTO},)) == []
+    limited = torch.export.Dim("rows", max=9)
+    assert warnings_of(nn.Linear(3, 4), torch.randn(2, 3), shapes=({0: limited},)) == []
+
+
+def test_norms_in_training_mode_are_named():
+    net = nn.Sequential(*(nn.BatchNorm1d(4) for _ in range(5))).eval()
+    for name in (0, 2, 3, 4):
+        net[name].train()
+    (told,) = warnings_of(net, torch.randn(2, 4))
+    assert told.startswith("'0', '2', '3' and 1 more: a norm in training mode takes the mean")
+    assert "call eval() on it" in told
+
+
+def test_a_norm_without_statistics_is_not_told():
+    net = nn.Sequential(nn.InstanceNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False)).eval()
+    assert warnings_of(net, torch.randn(2, 4, 5)) == []
