@@ -30,6 +30,7 @@ from rewrite.request import DEFAULT_PRESET, DEFAULT_TARGET, Checks, Request, Res
 from rewrite.steering import choose_opset, faults_of, steer_specs, tell_types
 from rewrite.talk import Remembering, Talk
 from rewrite.target import Target
+from rewrite.widen import widen
 from rewrite.write_out import evaluate, write
 
 __all__ = [
@@ -126,6 +127,7 @@ def _rewrite(
     _seed(request.seed)
     talk.step(f"capture {description.name}")
     eager = make_model(description)
+    description = widen(description, eager, talk)
     fixed = fix_sizes(description, eager, request.fix, static=request.static)
     description, result.fixed = fixed.described(description), dict(fixed.sizes)
     result.captured = capture(eager, description.inputs(), description.dynamic_shapes, talk)

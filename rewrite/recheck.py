@@ -37,6 +37,7 @@ from rewrite.program import Program
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, runtimes
 from rewrite.talk import Talk
 from rewrite.target import Target
+from rewrite.widen import widen
 
 
 @dataclass
@@ -134,6 +135,7 @@ def check_file(
     result = FileCheck(path, quantized, _lowest(model) if floor is None else floor, metadata)
     talk.step(f"capture {description.name}")
     eager = make_model(description)
+    description = widen(description, eager, talk)
     fixed = fix_sizes(description, eager, metadata.get("fixed", {}), static=False)
     description = fixed.calibrated(fixed.described(description))
     program = capture(eager, description.inputs(), description.dynamic_shapes)
