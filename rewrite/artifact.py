@@ -26,6 +26,7 @@ from rewrite.lowering.agreement import (
     layer_by_layer,
     require,
     require_model,
+    simulate,
 )
 from rewrite.lowering.lower import Lowered, feeds, lower, save
 from rewrite.lowering.origin import origin_of_named
@@ -60,6 +61,8 @@ class Artifact:
     size: int = 0
     loaded: LoadedModel | None = None
     lowered: Lowered | None = None
+    simulated: list[list[Any]] = field(default_factory=list)
+    """What the program computes on the samples, once it was needed."""
 
     def describe(self) -> dict[str, Any]:
         """Return the entry `artifact` of the command line's JSON."""
@@ -105,7 +108,8 @@ class Artifact:
         self.runtimes.append(found)
         names = [str(v.name) for v in lowered.model.graph.inputs]
         loaded = runtime.load(self.path, threads)
-        ends = end_to_end(program, loaded, names, samples)
+        self.simulated = self.simulated or simulate(program, samples)
+        ends = end_to_end(program, loaded, names, samples, self.simulated)
         agreement = ends.simulated
         if runtime.name == "onnxruntime":
             agreement.layers = layer_by_layer(lowered, self.path, names, samples[0].inputs)

@@ -49,10 +49,26 @@ class EndToEnd:
     """With the eager model, on all of them."""
 
 
+def simulate(program: Program, samples: Sequence[Sample]) -> list[list[Any]]:
+    """Return what a program computes on every sample, flat."""
+    return [Interpreter(program).run_inputs(*copied(sample.inputs)) for sample in samples]
+
+
 def end_to_end(
-    program: Program, loaded: LoadedModel, input_names: Sequence[str], samples: Sequence[Sample]
+    program: Program,
+    loaded: LoadedModel,
+    input_names: Sequence[str],
+    samples: Sequence[Sample],
+    expected: Sequence[Sequence[Any]],
 ) -> EndToEnd:
     """Run a file on every sample and compare each output with the program's and the model's.
+
+    Args:
+        program: legalized.
+        loaded: its file.
+        input_names: of the file.
+        samples: what to run it on.
+        expected: what `simulate` returned for them.
 
     Raises:
         CheckError: when an output has another shape or type.
@@ -60,11 +76,10 @@ def end_to_end(
     """
     judge = Judge(program)
     simulated, resized, model = Comparison(judge), Comparison(judge), Comparison(judge)
-    for sample in samples:
+    for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
         results = _run(loaded, feeds(program, flat, input_names), sample)
-        expected = Interpreter(program).run_inputs(*copied(sample.inputs))
-        outputs = _paired(program, expected, results, sample, "the program")
+        outputs = _paired(program, values, results, sample, "the program")
         (resized if sample.is_resized else simulated).add(outputs, flat, sample.label)
         outputs = _paired(program, sample.expected, results, sample, "the model")
         model.add(outputs, flat, sample.label)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from rewrite.artifact import table_of
+from rewrite.checks.samples import check_batches
 from rewrite.compile import rewrite_model
-from rewrite.job import check_batches, find_model, legalize
+from rewrite.job import find_model, legalize
 from rewrite.lint import lint
-from rewrite.lowering.agreement import end_to_end, layer_by_layer
+from rewrite.lowering.agreement import layer_by_layer
 from rewrite.lowering.lower import lower, save
 from rewrite.passes import Context
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
 from rewrite.runtimes import get_runtime
+from tests.lowering.models import agreement
 
 LOWEST_SQNR = 35.0
 """In dB, file against simulation at 8 bits: single roundings fall the other way."""
@@ -39,7 +41,7 @@ def test_deployed_equals_simulated_at_every_opset(name, target_name, tmp_path):
     preset = PRESETS.get(target_name, "int8")
     request = Request(f"zoo:{name}", preset=preset, target=target_name, checks="off", threads=1)
     program = rewrite_model(request, HOST).program
-    legal = legalize(program, target, HOST, Context(target=target), checked=False)
+    legal = legalize(program, target, HOST, Context(target=target), checked=False).program
     inputs = check_batches(find_model(HOST, request.model), program, 1)
     low, high = (target.opset,) * 2 if target_name in ALIKE else target.opset_range
     for opset in range(low, high + 1):
@@ -51,8 +53,8 @@ def test_deployed_equals_simulated_at_every_opset(name, target_name, tmp_path):
             if not runtime.available() or (runtime.name == "openvino" and low < opset < high):
                 continue
             loaded = runtime.load(path, 1)
-            agreement = end_to_end(program, loaded, names, inputs)
-            assert agreement.difference.sqnr_db >= LOWEST_SQNR, (opset, runtime.name)
+            found = agreement(program, loaded, inputs)
+            assert found.difference.sqnr_db >= LOWEST_SQNR, (opset, runtime.name)
             if runtime.name == "onnxruntime":
                 layers = layer_by_layer(lowered, path, names, inputs[0])
                 assert layers.max_lsb <= 1, (opset, layers.worst)
@@ -70,7 +72,7 @@ def test_files_for_elsewhere_keep_the_rules_and_are_what_was_simulated(name, tar
     fix = {"batch": 4} if name.endswith("-digits") else {"batch": 4, "sequence": 64}
     request = Request(f"zoo:{name}", preset="int8", target=target_name, checks="off", fix=fix)
     program = rewrite_model(request, HOST).program
-    legal = legalize(program, target, HOST, Context(target=target), checked=False)
+    legal = legalize(program, target, HOST, Context(target=target), checked=False).program
     table = table_of(HOST.lowerings(), target_name)
     lowered = lower(legal, target.opset, table, {}, target.avoids)
     path = tmp_path / "file.onnx"
@@ -78,9 +80,9 @@ def test_files_for_elsewhere_keep_the_rules_and_are_what_was_simulated(name, tar
     assert lint(path, target) == []
     names = [str(value.name) for value in lowered.model.graph.inputs]
     loaded = get_runtime("onnxruntime").load(path, 1)
-    agreement = end_to_end(program, loaded, names, [program.example])
+    found = agreement(program, loaded, [program.example])
     floor = LOWEST_SQNR_WHOLE if target_name == "qnn" else LOWEST_SQNR
-    assert agreement.difference.sqnr_db >= floor
+    assert found.difference.sqnr_db >= floor
     layers = layer_by_layer(lowered, path, names, program.example)
     assert layers.max_lsb <= 1, layers.worst
     assert layers.compared == layers.total > 0

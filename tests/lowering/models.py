@@ -19,14 +19,30 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from rewrite import Context, Program, capture
+from rewrite.checks.samples import Sample
+from rewrite.draws import Inputs
+from rewrite.interpret import Interpreter
+from rewrite.lowering.agreement import end_to_end, simulate
 from rewrite.lowering.export import export_onnx
 from rewrite.lowering.lower import Lowered, feeds, lower, save
+from rewrite.output_agreement import Agreement
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
+from rewrite.runtimes import LoadedModel
 
 OPSET = 20
 TOLERANCE = 1e-5
 """Float32 kernels of two libraries on values near one."""
+
+
+def agreement(program: Program, loaded: LoadedModel, inputs: list[Inputs]) -> Agreement:
+    """Return how a loaded file agrees with its program."""
+    samples = [
+        Sample(f"inputs {place}", each, Interpreter(program).run_inputs(*each))
+        for place, each in enumerate(inputs)
+    ]
+    names = program.signature.input_names
+    return end_to_end(program, loaded, names, samples, simulate(program, samples)).simulated
 
 
 def quantized(

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from rewrite.lowering.agreement import end_to_end
 from rewrite.lowering.lower import lower
 from rewrite.runtimes import RuntimeFailure, get_runtime
 
-from .models import quantized, written
+from .models import agreement, quantized, written
 
 pytest.importorskip("openvino")
 AVOIDS = ("zero-point-behind-concat",)
@@ -62,7 +61,7 @@ KEPT = {
 def fired(program, lowered, folder) -> list[bool]:
     """Hold a file to its program on OpenVINO, and tell for each layer whether it is int8."""
     loaded = get_runtime("openvino").load(written(lowered, folder), threads=1)
-    found = end_to_end(program, loaded, program.signature.input_names, [program.example])
+    found = agreement(program, loaded, [program.example])
     assert found.difference.sqnr_db > 40
     return [verdict.fired for verdict in loaded.kernels() if verdict.eligible]
 

@@ -254,7 +254,7 @@ def test_images_of_any_size():
 
 def test_a_program_without_norms_is_told():
     found = outcome(captured(layer(), IMAGE), CONVOLVE, context())
-    assert found.notes == ["the program has no batch_norm"]
+    assert found.nothing == "the program has no batch_norm"
 
 
 def test_it_needs_a_target():

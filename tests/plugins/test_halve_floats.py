@@ -15,11 +15,11 @@ from torch.export import Dim
 
 from rewrite import Context
 from rewrite.equivalence import difference
-from rewrite.lowering.agreement import end_to_end
 from rewrite.lowering.lower import lower, save
 from rewrite.output_agreement import LOWEST_FLOAT_SQNR, LOWEST_HALF_SQNR
 from rewrite.runtimes import get_runtime
 from rewrite.testing import check_declines, check_pass
+from tests.lowering.models import agreement
 
 from .models import GOLDEN, Call, captured, context, outcome, randn, run, target
 
@@ -59,10 +59,10 @@ def written(program, folder):
     return folder / "model.onnx"
 
 
-def agreement(program, path, runtime, *batches):
+def agreed(program, path, runtime, *batches):
     loaded = get_runtime(runtime).load(path)
     inputs = [((b,), {}) for b in batches] or [program.example]
-    return end_to_end(program, loaded, program.signature.input_names, inputs).difference.sqnr_db
+    return agreement(program, loaded, inputs).difference.sqnr_db
 
 
 def types(path) -> dict[str, int]:
@@ -90,7 +90,7 @@ def test_half_the_file_and_the_numbers_of_the_program(form, runtime, tmp_path):
     size = written(run(program, LayOutLinear(form=form)), tmp_path).stat().st_size
     path = written(halved, tmp_path)
     assert path.stat().st_size <= 0.53 * size
-    assert agreement(halved, path, runtime, randn(2, 5, 64), randn(7, 5, 64)) >= 100
+    assert agreed(halved, path, runtime, randn(2, 5, 64), randn(7, 5, 64)) >= 100
     expected, found = program(randn(4, 5, 64)), halved(randn(4, 5, 64))
     assert difference([(expected, found)]).sqnr_db >= LOWEST_FLOAT_SQNR
 
@@ -158,7 +158,7 @@ def test_int8_layers_stay_and_the_rest_is_stored(runtime, tmp_path):
     loaded = get_runtime(runtime).load(path)
     loaded.run({halved.signature.input_names[0]: IDS.numpy()})
     assert [v.fired for v in loaded.kernels() if v.eligible] == [True]
-    assert agreement(halved, path, runtime, IDS) >= LOWEST_FLOAT_SQNR
+    assert agreed(halved, path, runtime, IDS) >= LOWEST_FLOAT_SQNR
 
 
 def test_it_needs_no_target_and_no_data():
