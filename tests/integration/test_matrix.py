@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from lowering.models import agreement
 
 from rewrite.artifact import table_of
 from rewrite.checks.samples import check_batches
@@ -15,7 +16,6 @@ from rewrite.passes import Context
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
 from rewrite.runtimes import get_runtime
-from tests.lowering.models import agreement
 
 LOWEST_SQNR = 35.0
 """In dB, file against simulation at 8 bits: single roundings fall the other way."""

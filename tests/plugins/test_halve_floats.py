@@ -3,6 +3,7 @@
 import onnx
 import pytest
 import torch
+from lowering.models import agreement
 from onnx import TensorProto
 from rewrite_plugins.calibrate import Calibrate
 from rewrite_plugins.expand_attention import ExpandAttention
@@ -19,7 +20,6 @@ from rewrite.lowering.lower import lower, save
 from rewrite.output_agreement import LOWEST_FLOAT_SQNR, LOWEST_HALF_SQNR
 from rewrite.runtimes import get_runtime
 from rewrite.testing import check_declines, check_pass
-from tests.lowering.models import agreement
 
 from .models import GOLDEN, Call, captured, context, outcome, randn, run, target
 
