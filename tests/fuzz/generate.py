@@ -20,6 +20,8 @@ _STRIDE = 37
 Kind = tuple[str, str]
 """A group, and one of its steps."""
 _LONGEST = 7
+_WIDE, _EVERY = 16, 4
+"""Steps of a wide model, of which all results come out; and every which model is one."""
 _MOST_OUTPUTS = 4
 
 
@@ -28,20 +30,21 @@ def generate(seed: int) -> Spec:
     every = [(group, op) for group, ops in sorted(load().items()) for op in sorted(ops)]
     # Every kind of step leads in turn, its group behind it; the rest comes from anywhere.
     leading = every[seed * _STRIDE % len(every)]
+    is_wide = seed % _EVERY == _EVERY - 1
     for attempt in range(_THEMES):
         rng = random.Random(f"model {seed}, {attempt}")
         torch.manual_seed(seed)
         builder = Builder(rng, *theme(rng))
-        _grow(builder, leading, every)
+        _grow(builder, leading, every, _WIDE if is_wide else rng.randint(2, _LONGEST))
         if any((step.group, step.op) == leading for step in builder.steps):
             break
-    return builder.spec(seed, _outputs(rng, builder), rng.random() < 0.4)
+    outputs = _all(builder) if is_wide else _outputs(rng, builder)
+    return builder.spec(seed, outputs, rng.random() < 0.4)
 
 
-def _grow(builder: Builder, leading: Kind, every: list[Kind]) -> None:
+def _grow(builder: Builder, leading: Kind, every: list[Kind], wanted: int) -> None:
     """Add steps; the leading one as soon as it fits."""
     rng, group = builder.rng, [each for each in every if each[0] == leading[0]]
-    wanted = rng.randint(2, _LONGEST)
     for _ in range(_TRIES):
         if len(builder.steps) >= wanted:
             break
@@ -58,6 +61,10 @@ def add_step(builder: Builder, group: str, op: str) -> bool:
     except Skip:
         return False
     return True
+
+
+def _all(builder: Builder) -> Any:
+    return [v.name for v in builder.values if v.made_by != "input"] or [builder.values[0].name]
 
 
 def _outputs(rng: random.Random, builder: Builder) -> Any:

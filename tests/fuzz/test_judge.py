@@ -85,6 +85,19 @@ def test_ids_that_differ_are_a_fault():
     assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
 
 
+def test_the_order_of_equal_values_is_no_fault():
+    x = _values(8, 12)
+
+    def run(given):
+        return list(torch.clamp(100 * given, -1, 1).topk(3))
+
+    values, places = run(x)
+    other = torch.clamp(100 * x, -1, 1).flip(-1).topk(3).indices
+    found = compare([values, places], [values, 11 - other], FLOAT_FLOOR)
+    assert [verdict.output for verdict in found] == [1]
+    assert not beyond_noise(found, [values, places], run, x, FLOAT_FLOOR)
+
+
 def test_ratio_of_nothing():
     zeros = torch.zeros(3)
     assert sqnr(zeros, zeros) == math.inf
