@@ -25,11 +25,11 @@ _WIDE, _EVERY = 16, 4
 _MOST_OUTPUTS = 4
 
 
-def generate(seed: int) -> Spec:
-    """Return the model of a seed: always the same one."""
+def generate(seed: int, lead: Kind | None = None) -> Spec:
+    """Return the model of a seed: always the same one; `lead` is a step that it is to have."""
     every = [(group, op) for group, ops in sorted(load().items()) for op in sorted(ops)]
     # Every kind of step leads in turn, its group behind it; the rest comes from anywhere.
-    leading = every[seed * _STRIDE % len(every)]
+    leading = lead or every[seed * _STRIDE % len(every)]
     is_wide = seed % _EVERY == _EVERY - 1
     for attempt in range(_THEMES):
         rng = random.Random(f"model {seed}, {attempt}")

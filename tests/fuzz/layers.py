@@ -165,3 +165,15 @@ def scaled_layer(b: Builder):
         f"{b.number()} * self.{name}({x.name}) + {factor}",
     )
     b.call(code, x, init=[*init, made] if factor in code else init)
+
+
+@step("layers")
+def large_linear(b: Builder):
+    """Weights large enough to be worth storing in fewer bits."""
+    x = b.pick((2, 3))
+    width = b.channels(x, x.rank - 1)
+    b.layer(
+        f"nn.Sequential(nn.Linear({width}, 64), nn.ReLU(), nn.Linear(64, 64), nn.GELU(), "
+        f"nn.Linear(64, 6))",
+        x,
+    )
