@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,9 @@ def _alone(host: PluginHost) -> list[tuple[str, PassSpec]]:
 def _in_place(host: PluginHost, target: str) -> list[Pass]:
     legalize = [s for text in host.find_target(target).legalize for s in parse_passes(text)]
     request = Request("", preset="int8", target=target)
-    return [*choose_passes(host, request), *build_passes(host, legalize)]
+    passes = [*choose_passes(host, request), *build_passes(host, legalize)]
+    # Models are small: by their costs nothing would be worth quantizing.
+    return [replace(p, profit=False) if hasattr(p, "profit") else p for p in passes]
 
 
 def _context(host: PluginHost, target: str, module: Any) -> Context:
