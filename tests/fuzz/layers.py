@@ -131,6 +131,8 @@ def weight_normed(b: Builder):
 @step("layers")
 def strided_stem(b: Builder):
     x = b.pick(4, lambda v: v.made_by == "input" and min(v.least(2), v.least(3)) >= 4)
+    if x.dims[1] not in (1, 3, 4) or (None in x.dims[2:] and b.chance(0.8)):
+        raise Skip("no image of whole blocks")
     channels, kernel = b.channels(x, 1), b.choose(2, 3, 4, 7)
     stride = b.choose(2, 2, 4)
     if kernel < stride:
