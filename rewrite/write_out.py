@@ -37,6 +37,7 @@ def write(job: Job, output: Path, recipe: Path | None = None) -> None:
     Raises:
         RewriteError: nothing has been written then.
     """
+    job.require_same_weights()
     scratch = make_scratch(output)
     try:
         if output.suffix == ".pt2":
@@ -112,7 +113,6 @@ def _write_onnx(job: Job, path: Path) -> None:
 
 
 def _samples(job: Job) -> list[Sample]:
-    job.require_same_weights()
     samples, warnings = take_samples(job.description, job.program, job.eager)
     for text in warnings:
         job.talk.warn(text)

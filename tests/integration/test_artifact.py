@@ -54,6 +54,11 @@ def linear():
     return nn.Linear(4, 3), {"input": torch.randn(2, 4)}, None
 
 
+def wide():
+    """Return a layer whose weight is large enough to lie beside the model."""
+    return nn.Linear(32, 32), {"input": torch.randn(2, 32)}, None
+
+
 CASE = Case("linear", linear)
 
 
@@ -247,7 +252,7 @@ def test_what_is_no_tensor_is_returned_too(tmp_path):
 def test_a_name_with_brackets_is_a_name(beside, monkeypatch, tmp_path):
     if beside:
         monkeypatch.setattr("rewrite.file_parts._ONE_FILE_BYTES", 0)
-    result = compile_case(Case("linear[1]", linear), tmp_path)
+    result = compile_case(Case("linear[1]", wide), tmp_path)
     assert result.artifact.path == tmp_path / "linear[1].onnx"
     names = [part.name for part in parts_of(result.artifact.path)]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)
