@@ -15,7 +15,6 @@ _READ = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-_DAMAGED = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError, OSError)
 _HINT = "np.save(file, array.astype(np.float32))"
 _LARGEST_ITEM = 8
 """Bytes of a number that torch knows."""
@@ -49,7 +48,7 @@ class Stored:
             if version not in _READ:
                 raise ValueError(f"it is of version {version[0]}.{version[1]}")
             shape, is_fortran, dtype = _READ[version](file)
-        except _DAMAGED as error:
+        except Exception as error:  # of archives, of tokens, of literals, of types
             raise UsageError(
                 f"{name} is not an array: {first_line(error)}", hint="np.save(file, array)"
             ) from None

@@ -13,6 +13,7 @@ from rewrite.errors import UsageError, unknown
 from rewrite.quantization.spec import QuantSpec
 from rewrite.runtimes import NAMES
 from rewrite.target import AVOIDABLE, Target
+from rewrite.target_values import check_spec
 from rewrite.toml_text import read_toml
 
 ROLES = ("activation", "weight", "operand")
@@ -25,6 +26,9 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+_TYPES = {"spec": dict, "use": dict, "opset": list, "machines": list}
+"""Of the keys that hold no text."""
+_CALLED: dict[type, str] = {dict: "a table", list: "a list", str: "text"}
 _CONDITION = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)\s*")
 
 
@@ -181,17 +185,33 @@ def parse_faults(text: str, source: str = "") -> list[Fault]:
         UsageError: for text that is no TOML, an unknown key or a value that cannot be.
     """
     data = read_toml(text, "the file of faults", source)
-    return [_fault(table, source) for table in data.get("fault", ())]
+    tables = data.get("fault", [])
+    if not isinstance(tables, list):
+        raise UsageError(
+            "fault is no list of tables", where=source, hint="write [[fault]] above it"
+        )
+    return [_fault(table, source) for table in tables]
 
 
-def _fault(table: dict[str, Any], source: str) -> Fault:
+def _fault(table: Any, source: str) -> Fault:
     keys = {f.name for f in dataclasses.fields(Fault)}
+    if not isinstance(table, dict):
+        raise UsageError("a fault is no table", where=source, hint="write [[fault]] above it")
     for key in table:
         if key not in keys:
             raise unknown("key of a fault", key, keys, where=source)
     for key in ("name", "runtime", "symptom"):
         if key not in table:
             raise UsageError(f"a fault needs a {key}", where=source)
+    for key, value in table.items():
+        wanted = _TYPES.get(key, str)
+        if not isinstance(value, wanted):
+            what = f"{key} of a fault is {value!r}, not {_CALLED[wanted]}"
+            raise UsageError(what, where=source)
+    for key in ("spec", "use"):
+        check_spec(table.get(key, {}), key, source)
+    if not all(isinstance(each, str) for each in table.get("machines", ())):
+        raise UsageError("machines of a fault are no list of text", where=source)
     made = dict(table)
     for key in ("opset", "machines"):
         if isinstance(made.get(key), list):

@@ -13,6 +13,8 @@ from rewrite.errors import UsageError, first_line
 from rewrite.named_files import require_plain
 
 _HINT = "give a file ending in .onnx"
+_SHOWN = 200
+"""Characters of a name that somebody else made."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def stored_elsewhere(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def _check_data(path: Path, tensor: onnx.TensorProto) -> None:
-    where = f"tensor '{tensor.name}'"
+    where = f"tensor '{tensor.name[:_SHOWN]}'"
     try:
         place = _Place.of(tensor)
     except ValueError as error:
@@ -81,17 +83,18 @@ def _check_data(path: Path, tensor: onnx.TensorProto) -> None:
             hint="write the file again: it is damaged",
         ) from None
     data = path.parent / place.location
+    shown = place.location[:_SHOWN]
     # As it is written and as links lead: runtimes differ in what they look at.
     is_inside = not Path(place.location).is_absolute() and ".." not in Path(place.location).parts
     if not is_inside or not _is_below(data, path.parent):
         raise UsageError(
-            f"weights of '{path}' lie outside of its folder, in '{place.location}'",
+            f"weights of '{path}' lie outside of its folder, in '{shown}'",
             where=where,
             hint="put the data file beside the model: runtimes look nowhere else",
         )
     if not _is_file(data):
         raise UsageError(
-            f"there is no file '{data}', which holds weights of '{path}'",
+            f"there is no file '{path.parent / shown}', which holds weights of '{path}'",
             where=where,
             hint="copy it there: a model and its data files go together",
         )

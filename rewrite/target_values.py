@@ -94,6 +94,15 @@ def check_types(data: Mapping[str, Any], source: str) -> None:
             _check(inputs, dict.fromkeys(inputs, _TEXT), f"[op.{kind}.inputs] ", source)
 
 
+def check_spec(table: Mapping[str, Any], name: str, source: str) -> None:
+    """Hold the values of one quantization spec to the types of their keys.
+
+    Raises:
+        UsageError: naming the file, the key and the value.
+    """
+    _check(table, _SPEC, f"{name}: ", source)
+
+
 def _check(table: Mapping[str, Any], types: Mapping[str, _Type], path: str, source: str) -> None:
     for key, value in table.items():
         wanted = types.get(key)

@@ -55,6 +55,8 @@ def write(job: Job, output: Path, recipe: Path | None = None) -> None:
         # The folder is ours, and gone by now: people named another one.
         error.what = error.what.replace(str(scratch), str(output.parent))
         raise
+    except OSError as error:
+        raise UsageError(f"cannot write '{output}': {error.strerror or error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

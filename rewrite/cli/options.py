@@ -173,7 +173,7 @@ def make_request(model: str, **given: Any) -> Request:
         UsageError: when two of the files that are written and read are the same.
     """
     listed, recipes = given.pop("passes"), given.pop("recipes", {})
-    data = given.get("calibration")
+    target, data = given.pop("target"), given.get("calibration")
     check_distinct(
         {
             "the output": given.get("output"),
@@ -186,7 +186,7 @@ def make_request(model: str, **given: Any) -> Request:
     return Request(
         model,
         passes=None if listed is None else tuple(parse_passes(listed)),
-        target=given.pop("target") or DEFAULT_TARGET,
+        target=DEFAULT_TARGET if target is None else target,
         **given,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -56,7 +57,7 @@ def show_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     terminal = sys.stdout.isatty()
     console = Console(
-        file=sys.stdout,
+        file=io.StringIO(),
         width=None if terminal else _UNLIMITED,
         force_terminal=terminal,
         highlight=False,

@@ -146,7 +146,8 @@ def size(value: Any) -> int | None:
 
 
 def _kernel(value: Any, name: str, source: str) -> dict[str, tuple[float, ...]]:
-    if not isinstance(value, Mapping) or set(value) != {"float", "int8"}:
+    is_whole = isinstance(value, Mapping) and set(value) == {"float", "int8"}
+    if not is_whole or not all(isinstance(rates, (list, tuple)) for rates in value.values()):
         raise UsageError(
             f"[cost.{name}] gives what it costs in float and in int8",
             where=source,

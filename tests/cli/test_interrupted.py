@@ -15,6 +15,7 @@ from rewrite.destination import make_scratch
 
 from .conftest import call, linear_model, seen_files
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
 """Seconds to wait for a process on a busy machine."""
 WAITING = """\
@@ -97,6 +98,14 @@ def test_the_next_run_removes_what_a_killed_one_left(stopped, tmp_path):
     called = call(linear_model(tmp_path), "-o", tmp_path / "out" / "model.onnx")
     assert called.code == 0
     assert seen_files(tmp_path / "out") == ["model.onnx"]
+
+
+def test_killed_at_random_moments():
+    """Hundreds of them: python -m tests.cli.kill_sweep --kills 100."""
+    command = [sys.executable, "-m", "tests.cli.kill_sweep", "--kills", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("5 kills, nothing mixed, nothing left behind")
 
 
 def test_scratch_of_a_run_that_goes_on_is_left_alone(tmp_path):
