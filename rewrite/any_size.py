@@ -11,6 +11,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from rewrite.recurrent import whole_lstm, whole_recurrent
+
 
 class AnySize(TorchFunctionMode):
     """Computes some functions in another way where a size is a symbol, as their kernels take none.
@@ -25,7 +27,9 @@ class AnySize(TorchFunctionMode):
         kwargs = kwargs or {}
         other = _OTHERS.get(func)
         if other is not None and _is_symbolic((args, kwargs)):
-            return other(*args, **kwargs)
+            result = other(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         return func(*args, **kwargs)
 
 
@@ -71,7 +75,11 @@ def _one(value: int | Sequence[int]) -> int:
 
 
 _OTHERS: dict[Any, Callable[..., Any]] = {
+    torch.gru: whole_recurrent("gru"),
     torch.linspace: _linspace,
+    torch.lstm: whole_lstm,
     torch.max_pool1d: _max_pool1d,
+    torch.rnn_relu: whole_recurrent("relu"),
+    torch.rnn_tanh: whole_recurrent("tanh"),
     functional.max_pool1d: _max_pool1d,
 }
