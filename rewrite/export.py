@@ -13,6 +13,7 @@ from torch import nn
 from torch.jit._trace import TopLevelTracedModule
 
 from rewrite.any_size import AnySize
+from rewrite.constant_items import ConstantItems
 from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
 from rewrite.plain_layers import plain_layers, without_mask_detection
@@ -59,6 +60,7 @@ def export(
             whole_traces(),
             with_lines(),
             AnySize(),
+            ConstantItems(model),
         ):
             warnings.simplefilter("ignore")
             return torch.export.export(

@@ -1,0 +1,89 @@
+"""Numbers that are read from weights alone are constants of a graph."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils.weak import WeakIdKeyDictionary
+
+_READS = {
+    Tensor.item,
+    Tensor.tolist,
+    Tensor.__bool__,
+    Tensor.__int__,
+    Tensor.__float__,
+    Tensor.__index__,
+}
+
+
+class ConstantItems(TorchFunctionMode):
+    """Answers `item()`, `int()`, `bool()` and their like where a tensor follows from weights alone.
+
+    How each tensor was computed is noted, and computed only when its value is asked for. A tensor
+    that was written in place, or drawn, is no constant.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._model = model
+        self._real = dict(_weights(model))
+        self._computed: Any = WeakIdKeyDictionary()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function, or answer it."""
+        kwargs = kwargs or {}
+        if func in _READS:
+            value = self._value(args[0], {id(t): n for n, t in _weights(self._model)})
+            return func(*args, **kwargs) if value is None else func(value)
+        result = func(*args, **kwargs)
+        leaves = pytree.tree_leaves((args, kwargs))
+        if _writes(func, kwargs):
+            for tensor in filter(_is_tensor, leaves):
+                self._computed[tensor] = None
+        elif _is_tensor(result) and any(map(_is_tensor, leaves)) and _is_known(leaves):
+            self._computed[result] = (func, args, kwargs)
+        return result
+
+    def _value(self, tensor: Tensor, names: dict[int, str]) -> Tensor | None:
+        """Return the value of a tensor that follows from weights, None for any other."""
+        if id(tensor) in names and tensor not in self._computed:
+            return self._real.get(names[id(tensor)])
+        recipe = self._computed.get(tensor)
+        if recipe is None:
+            return None
+        func, args, kwargs = recipe
+        leaves, spec = pytree.tree_flatten((args, kwargs))
+        values = [self._value(v, names) if _is_tensor(v) else v for v in leaves]
+        if any(v is None and _is_tensor(given) for v, given in zip(values, leaves, strict=True)):
+            return None
+        real_args, real_kwargs = pytree.tree_unflatten(values, spec)
+        with torch.utils._python_dispatch._disable_current_modes(), torch.no_grad():
+            result: Tensor = func(*real_args, **real_kwargs)
+        return result
+
+
+def _weights(model: nn.Module) -> Any:
+    return itertools.chain(model.named_parameters(), model.named_buffers())
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _is_known(leaves: list[Any]) -> bool:
+    return not any(isinstance(v, (torch.SymInt, torch.SymFloat, torch.SymBool)) for v in leaves)
+
+
+def _writes(func: Any, kwargs: dict[str, Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    in_place = name.endswith("_") and not name.endswith("__")
+    return (
+        in_place or name.startswith("__i") or name == "__setitem__" or kwargs.get("out") is not None
+    )
