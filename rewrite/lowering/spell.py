@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rewrite.lowering.constants import constant
+from rewrite.lowering.pads import spell_pads
 
 _ELEMENTWISE = ("Add", "Div", "Mul", "Sub")
 _LAYOUT = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
@@ -13,6 +14,7 @@ _LAYOUT = ("Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 def spell(model: ir.Model) -> None:
     """Write a model in the spellings that all runtimes read alike, in place."""
+    spell_pads(model)
     keep_padding(model)
     widen_factors(model)
     part_readers(model)

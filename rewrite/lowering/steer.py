@@ -10,7 +10,9 @@ import onnx_ir as ir
 from rewrite.lowering.barrier import same
 from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.constants import constant
+from rewrite.lowering.norms import hold_norms
 from rewrite.lowering.pools import merge_squeezes
+from rewrite.lowering.reshapes import hide_shapes
 from rewrite.lowering.silus import join_silus
 from rewrite.lowering.sizes import hide_sizes
 
@@ -122,6 +124,24 @@ def hold_pools(model: ir.Model) -> None:
             use.node.replace_input_with(use.idx, copy.outputs[0])
 
 
+def hold_outputs(model: ir.Model) -> None:
+    """Put max(y, lowest) = y between an output of the model and the layout of a quantizer's input.
+
+    ONNX Runtime moves a QuantizeLinear up past a Transpose in front of what gives the output, and
+    its DequantizeLinear with it: the output gets rounded too.
+    """
+    for value in list(model.graph.outputs):
+        node, uses = value.producer(), list(value.uses())
+        if node is None or value.dtype != ir.DataType.FLOAT or len(uses) != 1:
+            continue
+        reader = uses[0].node
+        if reader.op_type == "QuantizeLinear" or not _becomes_quantized(reader):
+            continue
+        copy = same(model, value, f"{node.name}_held")
+        model.graph.insert_after(node, copy)
+        reader.replace_input_with(uses[0].idx, copy.outputs[0])
+
+
 FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "size-moved-to-conv": hide_sizes,
     "float-relu-behind-product": free_products,
@@ -129,6 +149,9 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "float-weight-quantized": keep_weights,
     "quantizer-moved-past-pool": hold_pools,
     "zero-point-behind-concat": hold_concats,
+    "quantizer-moved-past-output": hold_outputs,
+    "reshape-of-scales": hide_shapes,
+    "norm-of-integers": hold_norms,
     "squeezed-pool": merge_squeezes,
     "product-without-bias": hold_products,
     "silu-behind-dequantizer": join_silus,

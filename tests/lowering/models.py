@@ -29,6 +29,7 @@ from rewrite.output_agreement import Agreement
 from rewrite.pipeline import run_passes
 from rewrite.plugin_host import PluginHost
 from rewrite.runtimes import LoadedModel
+from rewrite.target import Target
 
 OPSET = 20
 TOLERANCE = 1e-5
@@ -49,13 +50,20 @@ def quantized(
     module: nn.Module,
     x: torch.Tensor,
     *skipped: str,
-    target: str = "portable",
+    target: str | Target = "portable",
     dynamic: Any = None,
 ) -> Program:
     """Capture a model, put the quantizers of a target in and calibrate them on its input."""
     passes = (InsertQuantizers(skip=skipped), Calibrate())
-    context = Context(target=PluginHost().find_target(target), calibrators={"min-max": MinMax})
+    found = PluginHost().find_target(target) if isinstance(target, str) else target
+    context = Context(target=found, calibrators={"min-max": MinMax})
     return run_passes(capture(module.eval(), (x,), dynamic), passes, context, checked=False).program
+
+
+def seven_bits(name: str) -> Target:
+    """Return a target with weights that no processor sums to more than 16 bits hold."""
+    text = f'name = "seven"\nextends = "{name}"\n[spec.weight]\nrange = [-64, 64]'
+    return Target.parse(text).resolved(PluginHost().targets())
 
 
 def lowered(program: Program, opset: int = OPSET, **metadata: Any) -> Lowered:

@@ -112,3 +112,76 @@ def test_permute_behind_a_convolution(batch, carried_out, tmp_path):
     flat = norm(flat=True)
     assert "MVN" in flat
     assert ("Transpose" in flat) is carried_out
+
+
+SCALES = {
+    "a factor": lambda g, x: g.op("Mul", x, g.floats("v", [4])),
+    "a factor and a shift": lambda g, x: g.op("Add", SCALES["a factor"](g, x), g.floats("b", [4])),
+    "a norm": lambda g, x: g.op("LayerNormalization", x, g.floats("v", [4])),
+    "a product": lambda g, x: g.op("MatMul", g.qdq(x), g.weight("w", [4, 4], axis=1)),
+}
+
+
+def rows_apart(scaled, shape: list[int], hidden: bool) -> Graph:
+    """Return rows of four with scales per channel in another shape, beside an int8 layer."""
+    g = Graph(20)
+    x = g.input("x", ["N", 4])
+    y, shape = scaled(g, x), g.const("shape", shape)
+    if hidden:
+        zeros = g.op("ReduceSum", g.op("Mul", g.op("Shape", x), g.const("zeros", [0, 0])))
+        shape = g.op("Add", shape, zeros)
+    g.output(g.op("Reshape", y, shape))
+    g.output(g.op("MatMul", g.qdq(x), g.weight("w2", [4, 4], axis=1)))
+    return g
+
+
+def outputs(g: Graph, folder, runtime: str = "openvino") -> np.ndarray:
+    path = g.save(folder / "m.onnx")
+    return next(iter(get_runtime(runtime).load(path, threads=1).run(g.feeds(N=20)).values()))
+
+
+@pytest.mark.parametrize("scaled", SCALES)
+def test_reshape_behind_scales(scaled, tmp_path):
+    with pytest.raises(RuntimeFailure, match="ReshapeTransformation"):
+        outputs(rows_apart(SCALES[scaled], [-1, 10, 4], hidden=False), tmp_path)
+    right = rows_apart(SCALES[scaled], [-1, 10, 4], hidden=True)
+    found = outputs(right, tmp_path)
+    assert found.shape == (2, 10, 4)
+
+
+def test_reshape_behind_scales_that_computes_something_else(tmp_path):
+    for hidden in (False, True):
+        one, other = (
+            outputs(rows_apart(SCALES["a factor"], [-1, 4, 10], hidden), tmp_path, name)
+            for name in ("openvino", "onnxruntime")
+        )
+        assert np.allclose(one, other, atol=0.05 * np.abs(other).max()) is hidden
+
+
+@pytest.mark.parametrize(
+    ("scale", "point", "right"), [(0.001, 0, False), (0.001, 128, True), (0.05, 0, True)]
+)
+@pytest.mark.parametrize("kind", ["LayerNormalization", "InstanceNormalization"])
+def test_norm_of_small_values(kind, scale, point, right, tmp_path):
+    """The epsilon is not scaled along with the integers."""
+    for barrier in (False, True):
+        results = []
+        for runtime in ("openvino", "onnxruntime"):
+            g = Graph(20)
+            x = g.op("Mul", g.input("x", ["N", 8, 16]), g.const("f", np.float32(4 * scale)))
+            x = g.qdq(x, scale=scale, zero_point=point)
+            layer = g.op("MatMul", x, g.weight("w", [16, 8], axis=1))
+            x = g.op("Max", x, g.const("lowest", np.float32(-3e38))) if barrier else x
+            size = 16 if kind == "LayerNormalization" else 8
+            ones = g.const("ones", np.ones(size, np.float32))
+            g.output(g.op(kind, x, ones, g.floats("b", [size]), epsilon=1e-5), layer)
+            results.append(outputs(g, tmp_path, runtime))
+        one, other = results
+        assert np.allclose(one, other, atol=0.05) is (right or barrier)
+
+
+def test_circular_padding(tmp_path):
+    g = Graph(20)
+    g.output(g.op("Pad", g.input("x", ["N", 4]), g.const("pads", [0, 1, 0, 1]), mode="wrap"))
+    with pytest.raises(RuntimeFailure):
+        outputs(g, tmp_path)
