@@ -193,7 +193,8 @@ class RollIsJoin(Rule):
 
 
 def _number(value: float, dtype: torch.dtype, emit: Emitter) -> fx.Node:
-    made = torch.full((1,), value, dtype=dtype)
+    # In float64, as exact checks compute: the file holds it rounded.
+    made = torch.full((1,), value, dtype=torch.float64)
     return emit.weight(made, source="number", recipe=(value, str(dtype)), dtype=dtype)
 
 
