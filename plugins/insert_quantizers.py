@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from torch import fx
 
 from rewrite import Context, Emitter, Outcome, Pass, Program, Target, UsageError, option
+from rewrite.quantization.coordinates import feeding_coordinates
+from rewrite.quantization.joins import harmed_by_joins
 from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.layer_patterns import tell_unmatched
 from rewrite.quantization.markers import OBSERVE
@@ -31,6 +33,7 @@ class InsertQuantizers(Pass):
     after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
     # Fewer bits live in the 8-bit type, so that a file gets no smaller by them.
     precisions = ("float", "w8a8")
+    completed_by = ("calibrate",)
 
     bits: str | None = option(
         None, help="Bits of weights and activations (w4a8, w8a16, …); none for the target's own."
@@ -76,11 +79,33 @@ class InsertQuantizers(Pass):
             if wanted(n) is None
         }
         left = self._unprofitable(program, context.target, asked, overrides)
+        left |= self._harmed(program, context, asked | left, overrides)
         plan = plan_quantizers(program, context.target, lambda n: asked.get(n) or left.get(n, ""))
         set_bits(plan, context.target, wanted, default)
         rewrites = _insert(program, plan)
         notes = [] if rewrites else [f"target '{context.target.name}' quantizes nothing here"]
         return Outcome(rewrites, plan.rejected, [*notes, *unmatched])
+
+    def _harmed(
+        self,
+        program: Program,
+        context: Context,
+        left: Mapping[fx.Node, str],
+        overrides: Sequence[Override],
+    ) -> dict[fx.Node, str]:
+        """Return what stays float as int8 would lose it; not where bits are asked for.
+
+        Where a target quantizes every tensor, the input would be rounded all the same.
+        """
+        target = context.target
+        if target is None or target.inputs is not None or self.bits:
+            return {}
+        kernels = find_kernels(program, target, lambda node: left.get(node, ""))
+        free = [n for n in kernels if not any(each.fits(n) for each in overrides)]
+        return {
+            **harmed_by_joins(program, context, free),
+            **feeding_coordinates(program, free),
+        }
 
     def _unprofitable(
         self,

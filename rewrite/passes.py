@@ -105,6 +105,10 @@ class Pass(ABC):
     """Passes this one runs after, when both are asked for."""
     before: ClassVar[tuple[str, ...]] = ()
     """Passes this one runs before, when both are asked for."""
+    completed_by: ClassVar[tuple[str, ...]] = ()
+    """Passes without which nothing of it is in a file."""
+    least_opset: ClassVar[int] = 0
+    """The first opset that has what it makes."""
     preserves: ClassVar[tuple[str, ...]] = ()
     """Analyses that are still valid afterwards."""
     resumes: ClassVar[bool] = False
