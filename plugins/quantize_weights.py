@@ -30,6 +30,9 @@ from rewrite.quantization.precision import Override, Precision, precision_of
 
 aten = torch.ops.aten
 
+_RULE = "weight-blocks"
+"""What a target keeps, of the rules for files, whose kernels read blocks as they are."""
+
 
 @dataclass(frozen=True)
 class QuantizeWeights(RulePass):
@@ -44,6 +47,7 @@ class QuantizeWeights(RulePass):
     after = ("fold-batch-norm", "remove-dead-code", "expand-attention")
     before = ("insert-quantizers",)
     precisions = ("float", "w8", "w4")
+    least_opset = 21
 
     bits: Literal[4, 8] = option(4, help="Bits of a weight.")
     block: int = option(
@@ -61,6 +65,14 @@ class QuantizeWeights(RulePass):
         (), help="PATTERN=w4, w8 or float for some layers, by name or op:KIND; last one wins."
     )
 
+    def __post_init__(self) -> None:
+        """Refuse what no kernel takes as soon as it is asked for."""
+        if self.block & (self.block - 1):
+            raise UsageError(
+                f"quantize-weights: no kernel takes blocks of {self.block}",
+                hint="a power of two: block=16, 32, 64, 128 …",
+            )
+
     def run(self, program: Program, context: Context) -> Outcome:
         """Apply the rule, and tell which patterns name nothing."""
         named = [_override(text).pattern for text in self.override]
@@ -71,9 +83,13 @@ class QuantizeWeights(RulePass):
 
     def rules(self) -> list[Rule]:
         """One rule."""
-        if self.block & (self.block - 1):
-            raise UsageError(f"blocks of {self.block}", hint="a power of two: 16, 32, 64, 128 …")
-        return [BlockedWeight(self, [_override(text) for text in self.override])]
+        return [BlockedWeight(self, [_override(text) for text in self.override], takes_rest=True)]
+
+    def rules_for(self, context: Context) -> list[Rule]:
+        """One rule; a target that says nothing of blocks may not take a short last one."""
+        takes_rest = context.target is None or _RULE in context.target.rules
+        overrides = [_override(text) for text in self.override]
+        return [BlockedWeight(self, overrides, takes_rest)]
 
 
 def _override(text: str) -> Override:
@@ -91,19 +107,24 @@ class BlockedWeight(Rule):
     # A layer that was rewritten is a layer whose weight is computed: no miss worth a word.
     report_misses = False
 
-    def __init__(self, options: QuantizeWeights, overrides: Sequence[Override]) -> None:
-        self.options = options
+    def __init__(
+        self, options: QuantizeWeights, overrides: Sequence[Override], takes_rest: bool
+    ) -> None:
+        self.options, self.takes_rest = options, takes_rest
         self.overrides = [Override(pattern, None) for pattern in options.skip] + list(overrides)
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline what is no matrix of numbers, does not divide into blocks, or is left out."""
+        """Decline what is no matrix of numbers, or is left out."""
         val = match["weight"].meta["val"]
         if val.dim() != 2 or val.dtype != torch.float32:
             return "its weight is no float32 matrix"
         if self._bits(match.root) is None:
             return "left float on request"
-        if val.shape[1] % self.options.block:
-            return f"its {val.shape[1]} inputs do not divide into blocks of {self.options.block}"
+        inputs, block = val.shape[1], self.options.block
+        if inputs < block:
+            return f"its {inputs} inputs are fewer than a block of {block}"
+        if inputs % block and not self.takes_rest:
+            return f"its {inputs} inputs do not divide into blocks of {block}, as the target asks"
         if not bool(program.weight(str(match["weight"].target)).isfinite().all()):
             return "its weight holds NaN or infinite values, which no scale represents"
         return None

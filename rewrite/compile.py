@@ -19,6 +19,7 @@ from rewrite.destination import check_output
 from rewrite.device import check_device
 from rewrite.eager_check import check_deterministic
 from rewrite.errors import UsageError
+from rewrite.file_needs import require_whole, with_opset_for
 from rewrite.fingerprint import fingerprints
 from rewrite.fixed_sizes import check_static, fix_sizes
 from rewrite.job import Job, choose_passes, find_model, legalize
@@ -117,6 +118,9 @@ def _rewrite(
     passes = choose_passes(host, request)
     _require_use_of_cache(request, passes)
     target = host.find_target(request.target)
+    if request.output is not None:
+        require_whole(passes)
+        target = with_opset_for(passes, target, request.opset)
     faults = faults_of(target, host.faults())
     target = steer_specs(target, faults, talk)
     check_device(request.device)

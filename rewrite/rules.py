@@ -197,9 +197,13 @@ class RulePass(Pass):
     def rules(self) -> list[Rule]:
         """Return the rules, in order of preference at the same root operator."""
 
+    def rules_for(self, context: Context) -> list[Rule]:
+        """Return the rules where they depend on what is compiled for."""
+        return self.rules()
+
     def run(self, program: Program, context: Context) -> Outcome:
         """Apply the rules; say so when nothing in the program has their root operator."""
-        rules = self.rules()
+        rules = self.rules_for(context)
         outcome = apply_rules(program, rules)
         if not outcome.rewrites and not outcome.rejected:
             outcome.nothing = _nothing(program, rules)

@@ -21,19 +21,22 @@ def quantize_blocks(
     Args:
         weight: float32 [out, in].
         bits: 2 to 8.
-        block: elements that share a scale; divides `in`.
+        block: elements that share a scale; the last ones of a row may be fewer.
         symmetric: signed integers around zero, in int8; else unsigned ones, in uint8.
         search: shrink the range of each block to that of least square error.
 
     Returns:
-        integers [out, in], scale float32 [out, in/block], zero points of the integers' dtype.
+        integers [out, in], scale float32 [out, ⌈in/block⌉], zero points of the integers' dtype.
     """
-    blocks = weight.double().reshape(weight.shape[0], -1, block)
+    rows, inputs = weight.shape
+    # A range holds 0 and a 0 rounds to itself, so that what is filled up changes nothing.
+    filled = torch.nn.functional.pad(weight.double(), (0, -inputs % block))
+    blocks = filled.reshape(rows, -1, block)
     best = _Best(blocks)
     for step in range(_SHRINKS if search else 1):
         part = 1.0 - (1.0 - _SMALLEST) * step / _SHRINKS
         best.offer(*(_symmetric if symmetric else _asymmetric)(blocks, bits, part))
-    integers = best.integers.reshape(weight.shape)
+    integers = best.integers.reshape(rows, -1)[:, :inputs].contiguous()
     dtype = torch.int8 if symmetric else torch.uint8
     return integers.to(dtype), best.scale.squeeze(-1).float(), best.zero_point.squeeze(-1).to(dtype)
 

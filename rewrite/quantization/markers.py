@@ -87,14 +87,17 @@ def dequantize_blocks(
 
     Args:
         x: integers [M, N] of `bits` bits, in an 8-bit type.
-        scale: float32, [M, N] but for N/block (or M/block) elements along `axis`.
+        scale: float32, [M, N] but for ⌈N/block⌉ (or ⌈M/block⌉) elements along `axis`.
         zero_point: integer of the dtype of `x`, same shape as `scale`.
         axis: the blocked one.
-        block: elements that share a scale; divides the size of `axis`.
+        block: elements that share a scale; the last ones may be fewer.
         bits: 4 or 8.
     """
-    steps = x.to(scale.dtype) - zero_point.to(scale.dtype).repeat_interleave(block, axis)
-    return steps.mul_(scale.repeat_interleave(block, axis))
+
+    def spread(parameter: Tensor) -> Tensor:
+        return parameter.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
+
+    return (x.to(scale.dtype) - spread(zero_point.to(scale.dtype))).mul_(spread(scale))
 
 
 @dequantize_blocks.register_fake

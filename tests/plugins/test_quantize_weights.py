@@ -1,5 +1,7 @@
 """Weights with a scale per block: the program, the file, and the kernel that ONNX Runtime chose."""
 
+import dataclasses
+
 import onnx
 import pytest
 import torch
@@ -13,8 +15,10 @@ from torch.export import Dim
 
 from rewrite import UsageError
 from rewrite.lowering.lower import feeds, lower, save
+from rewrite.plugin_host import PluginHost
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS, QUANTIZE
 from rewrite.runtimes import get_runtime
+from rewrite.schema import argument
 from rewrite.testing import check_declines, check_pass
 
 from .models import Call, captured, context, randn, run
@@ -92,11 +96,29 @@ def test_an_embedding_that_shares_the_weight_keeps_it():
     assert "embedding(@embed.weight" in program.text()
 
 
+def test_the_last_block_of_a_row_may_be_short():
+    weight = randn(8, 40)
+    x = randn(3, 40)
+    program = check_pass(QuantizeWeights(), seeded_linear(weight), (x,), rewrites=1)
+    (blocks,) = [n for n in program.graph.nodes if n.target is DEQUANTIZE_BLOCKS]
+    scale = program.weight(str(argument(blocks, "scale").target))
+    assert scale.shape == (8, 2)
+    rest = weight[:, 32:]
+    steps = (rest.amax(1).clamp(min=0) - rest.amin(1).clamp(max=0)) / 15
+    assert bool((scale[:, 1] <= steps * 1.001).all())
+
+
+def seeded_linear(weight):
+    model = nn.Sequential(nn.Linear(weight.shape[1], len(weight)))
+    model[0].weight.data = weight
+    return model
+
+
 def test_declines():
-    x = (randn(3, 40),)
-    model = nn.Sequential(nn.Linear(40, 8))
-    reason = "its 40 inputs do not divide into blocks of 32"
-    check_declines(QuantizeWeights(), model, x, reason)
+    x, model = (randn(3, 40),), nn.Sequential(nn.Linear(40, 8))
+    check_declines(
+        QuantizeWeights(block=64), model, x, "its 40 inputs are fewer than a block of 64"
+    )
     skip = QuantizeWeights(block=16, skip=("0",))
     check_declines(skip, nn.Sequential(nn.Linear(32, 8)), (randn(3, 32),), "left float on request")
 
@@ -115,7 +137,16 @@ def test_a_weight_that_is_no_number_stays(number):
 
 def test_blocks_are_powers_of_two():
     with pytest.raises(UsageError, match="blocks of 24"):
-        run(captured(net(), randn(3, 64)), QuantizeWeights(block=24))
+        QuantizeWeights(block=24)
+
+
+@pytest.mark.parametrize(("target", "blocked"), [("ort-weight-only", True), ("openvino", False)])
+def test_a_short_block_is_left_to_targets_that_take_blocks(target, blocked):
+    given = dataclasses.replace(context([]), target=PluginHost().find_target(target))
+    program = run(
+        captured(nn.Sequential(nn.Linear(40, 8)), randn(3, 40)), QuantizeWeights(), context=given
+    )
+    assert any(n.target is DEQUANTIZE_BLOCKS for n in program.graph.nodes) is blocked
 
 
 def test_blocks_and_quantized_activations_go_together():
