@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ from rewrite.target import Target
 
 _RECIPE = "correct-bias"
 _LAYERS = ("conv", "conv-transpose", "linear")
+_NO_HELP = "it would not help: the mean error of some batches says nothing of another's"
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,11 @@ class CorrectBias(Pass):
         if not means.batches:
             return Outcome(0, rejected, [*notes, "no batch was left to take means of"])
         emit = Emitter(program)
-        corrections = [_correct(node, found, emit) for node, found in layers.items()]
-        return Outcome(
-            len(layers), rejected, notes, measures={"largest_correction": max(corrections)}
-        )
+        helped = {node: found for node, found in layers.items() if found.is_predictable()}
+        rejected += [Rejection.of("correct-bias", n, _NO_HELP) for n in layers if n not in helped]
+        corrections = [_correct(node, found, emit) for node, found in helped.items()]
+        measures = {"largest_correction": max(corrections, default=0.0)}
+        return Outcome(len(helped), rejected, notes, measures=measures)
 
 
 @dataclass
@@ -78,11 +80,31 @@ class _Layer:
     mark: fx.Node
     """Its input, where padding is told."""
     weight_error: torch.Tensor
-    total: torch.Tensor | float = 0.0
-    count: int = 0
+    parts: list[tuple[torch.Tensor, int]] = field(default_factory=list)
+    """Of each batch the sum of its errors per channel, and of how many."""
 
     def add(self, total: torch.Tensor, count: int) -> None:
-        self.total, self.count = self.total + total, self.count + count
+        self.parts.append((total, count))
+
+    def mean(self, without: int | None = None) -> torch.Tensor:
+        """Return the mean error per channel, of all batches or of all but one."""
+        kept = [part for number, part in enumerate(self.parts) if number != without]
+        count = sum(n for _, n in kept)
+        return torch.stack([total for total, _ in kept]).sum(0) / max(count, 1)
+
+    def is_predictable(self) -> bool:
+        """Tell whether what the other batches say of a batch's mean error makes it smaller.
+
+        One batch alone predicts itself.
+        """
+        before = after = 0.0
+        for number, (total, count) in enumerate(self.parts):
+            if not count or len(self.parts) == 1:
+                continue
+            mean = total / count
+            before += float(mean.square().sum())
+            after += float((mean - self.mean(without=number)).square().sum())
+        return after <= before
 
 
 class _Means:
@@ -190,7 +212,7 @@ def _weight_error(program: Program, mark: fx.Node, target: Target) -> torch.Tens
 
 def _correct(node: fx.Node, layer: _Layer, emit: Emitter) -> float:
     """Change one bias; return the largest correction."""
-    mean = torch.as_tensor(layer.total) / max(layer.count, 1)
+    mean = layer.mean()
     bound = arguments(node)
     bias: fx.Node | None = bound["bias"]
     weight = str(arguments(bound["weight"])["x"].target)

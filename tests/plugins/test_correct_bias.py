@@ -174,3 +174,17 @@ def test_padding_does_not_count():
     ]
     assert torch.equal(*biases)
     assert not torch.equal(biases[0], marked.weight("layer.bias"))
+
+
+@pytest.mark.parametrize(("alike", "helped"), [(True, 1), (False, 0)])
+def test_a_mean_that_predicts_no_other_batch_is_left_alone(alike, helped):
+    """Each batch is of the other sign, so that what one is off by makes the next one worse."""
+    torch.manual_seed(0)
+    other = ROWS if alike else -ROWS
+    given = context([(ROWS,), (other,)])
+    marked = run(captured(nn.Sequential(nn.Linear(6, 5)), ROWS), InsertQuantizers(), context=given)
+    outcome = CorrectBias().run(marked, given)
+    assert outcome.rewrites == helped
+    assert [each.reason.startswith("it would not help") for each in outcome.rejected] == [True] * (
+        1 - helped
+    )
