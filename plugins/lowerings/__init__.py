@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from rewrite_plugins.lowerings.adaptive_pool import LOWERINGS as _ADAPTIVE_POOL
+from rewrite_plugins.lowerings.conv import LOWERINGS as _CONV
 from rewrite_plugins.lowerings.conv_transpose import LOWERINGS as _CONV_TRANSPOSE
 from rewrite_plugins.lowerings.grouped_matmul import LOWERINGS as _GROUPED_MATMUL
 from rewrite_plugins.lowerings.mean import LOWERINGS as _MEAN
 from rewrite_plugins.lowerings.normalization import LOWERINGS as _NORMALIZATION
 from rewrite_plugins.lowerings.recurrent import LOWERINGS as _RECURRENT
+from rewrite_plugins.lowerings.resize import LOWERINGS as _RESIZE
 from rewrite_plugins.lowerings.sort import LOWERINGS as _SORT
+from rewrite_plugins.lowerings.squeeze import LOWERINGS as _SQUEEZE
 
-LOWERINGS = (*_CONV_TRANSPOSE, *_GROUPED_MATMUL, *_MEAN, *_NORMALIZATION, *_RECURRENT, *_SORT)
+LOWERINGS = (
+    *_ADAPTIVE_POOL,
+    *_CONV,
+    *_CONV_TRANSPOSE,
+    *_GROUPED_MATMUL,
+    *_MEAN,
+    *_NORMALIZATION,
+    *_RECURRENT,
+    *_RESIZE,
+    *_SORT,
+    *_SQUEEZE,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import torch
@@ -27,6 +28,11 @@ _ADAPTIVE: dict[Any, Any] = {
     aten._adaptive_avg_pool2d.default: aten.avg_pool2d.default,
     aten.adaptive_avg_pool3d.default: aten.avg_pool3d.default,
     aten._adaptive_avg_pool3d.default: aten.avg_pool3d.default,
+}
+_ADAPTIVE_MAX: dict[Any, Any] = {
+    aten.adaptive_max_pool1d.default: aten.max_pool1d.default,
+    aten.adaptive_max_pool2d.default: aten.max_pool2d.default,
+    aten.adaptive_max_pool3d.default: aten.max_pool3d.default,
 }
 
 
@@ -141,6 +147,41 @@ class AdaptiveWindows(Rule):
         )
 
 
+class AdaptiveMaximum(Rule):
+    """adaptive_max_pool(x, n)[0] = max_pool(x, s/n), s the size of x; amax(x) where n is 1."""
+
+    pattern = Op(operator.getitem, self=Op(tuple(_ADAPTIVE_MAX), "pool"), index=0)
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline windows of several sizes, and sizes known at run time only."""
+        sizes = _spatial_sizes(match["pool"])
+        if all(n == 1 for _, n in sizes):
+            return None
+        even = all(isinstance(s, int) and s % n == 0 for s, n in sizes)
+        return None if even else "its windows are of several sizes"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the largest of everything, or the pooling with its windows."""
+        pool, val = match["pool"], match.root.meta["val"]
+        source, sizes = argument(pool, "self"), _spatial_sizes(pool)
+        if all(n == 1 for _, n in sizes):
+            rank = len(shape(source))
+            dims = list(range(rank - len(sizes), rank))
+            return emit.call(
+                aten.amax.default, like=match.root, val=val, self=source, dim=dims, keepdim=True
+            )
+        windows = [s // n for s, n in sizes]
+        return emit.call(
+            _ADAPTIVE_MAX[pool.target],
+            like=match.root,
+            val=val,
+            self=source,
+            kernel_size=windows,
+            stride=windows,
+        )
+
+
 class FlattenedMean(Rule):
     """view(mean(x over d, keepdim)) = mean(x over d), where the view drops the dimensions kept."""
 
@@ -188,6 +229,7 @@ def _per_dim(values: Any, spatial: int) -> list[int]:
 
 
 POOLING_RULES: list[Rule] = [
+    AdaptiveMaximum(),
     AdaptiveMean(),
     AdaptiveWindows(),
     DividedPool(),

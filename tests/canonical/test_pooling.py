@@ -132,3 +132,28 @@ def test_uneven_padding_is_put_in_front():
 )
 def test_pooling_that_is_more_than_a_copy_stays(function):
     assert "avg_pool2d" in text(function)
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (lambda x, w: F.adaptive_max_pool2d(x, (3, 2)), "max_pool2d(%x, kernel_size=[2, 3]"),
+        (lambda x, w: F.adaptive_max_pool1d(x.flatten(2), 4), "max_pool1d"),
+        (lambda x, w: F.adaptive_max_pool2d(x, 1), "amax(%x, dim=[2, 3], keepdim=True)"),
+    ],
+    ids=["windows", "1-D", "everything"],
+)
+def test_adaptive_maximum_of_even_windows_has_fixed_ones(function, found):
+    made = text(function)
+    assert found in made and "adaptive" not in made
+
+
+def test_adaptive_maximum_of_uneven_windows_stays():
+    assert "adaptive_max_pool2d" in text(lambda x, w: F.adaptive_max_pool2d(x, 4))
+
+
+def test_adaptive_maximum_whose_places_are_read_stays():
+    def places(x, w):
+        return F.adaptive_max_pool2d(x, 3, return_indices=True)[1]
+
+    assert "adaptive_max_pool2d" in text(places)
