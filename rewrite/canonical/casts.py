@@ -55,6 +55,36 @@ class ToIsCopy(Rule):
         )
 
 
+class JoinOfOneType(Rule):
+    """cat(x, y) = cat(x as the result, y as the result), stack alike: ONNX joins one type only."""
+
+    pattern = Op((aten.cat.default, aten.stack.default), "join")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline parts that have the type of the result."""
+        parts = arguments(match.root)["tensors"]
+        same = all(dtype(part) == dtype(match.root) for part in parts)
+        return "its parts are of one type" if same else None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the casts and the join."""
+        bound, wanted = arguments(match.root), dtype(match.root)
+        parts = [
+            part
+            if dtype(part) == wanted
+            else emit.call(aten._to_copy.default, like=match.root, self=part, dtype=wanted)
+            for part in bound["tensors"]
+        ]
+        return emit.call(
+            match.root.target,
+            like=match.root,
+            val=match.root.meta["val"],
+            tensors=parts,
+            dim=bound["dim"],
+        )
+
+
 def _changes(node: fx.Node) -> dict[str, Any]:
     source = arguments(node)["self"]
     changes: dict[str, Any] = {}
@@ -65,4 +95,4 @@ def _changes(node: fx.Node) -> dict[str, Any]:
     return changes
 
 
-CAST_RULES: list[Rule] = [ToIsCopy()]
+CAST_RULES: list[Rule] = [ToIsCopy(), JoinOfOneType()]

@@ -34,6 +34,9 @@ _MAYBE_SAME = (
     aten.type_as.default,
     aten.expand.default,
     aten.reshape.default,
+    aten.squeeze.default,
+    aten.squeeze.dim,
+    aten.squeeze.dims,
     aten.view.default,
 )
 _ASSERTIONS = (aten._assert_tensor_metadata.default,)

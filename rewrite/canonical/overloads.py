@@ -165,6 +165,31 @@ class SoftmaxDtype(Rule):
         return -1 if dim == len(shape(bound["self"])) - 1 else dim
 
 
+class ExtremeOfEverything(Rule):
+    """amax(x, []) = amax(x, all dimensions), amin alike."""
+
+    pattern = Op((aten.amax.default, aten.amin.default), "extreme")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline dimensions that are named, and a tensor that has none."""
+        bound = arguments(match.root)
+        open_ = not bound["dim"] and shape(bound["self"])
+        return None if open_ else "it names its dimensions"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the extreme with all dimensions."""
+        bound = arguments(match.root)
+        return emit.call(
+            match.root.target,
+            like=match.root,
+            val=match.root.meta["val"],
+            self=bound["self"],
+            dim=list(range(len(shape(bound["self"])))),
+            keepdim=bound["keepdim"],
+        )
+
+
 class SplitHasSizes(Rule):
     """split(x, n, d) = chunk(x, k, d) = split_with_sizes(x, (n, n, …), d)."""
 
@@ -211,5 +236,6 @@ OVERLOAD_RULES: list[Rule] = [
     ReversedSubtraction(),
     PromotedReversal(),
     SoftmaxDtype(),
+    ExtremeOfEverything(),
     SplitHasSizes(),
 ]

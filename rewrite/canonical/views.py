@@ -108,6 +108,41 @@ class ReshapeOfReshape(Rule):
         )
 
 
+class SqueezeNamesOnes(Rule):
+    """squeeze(x) = squeeze(x, d) = squeeze(x, those of d whose size is 1)."""
+
+    pattern = Op((aten.squeeze.default, aten.squeeze.dims), "view")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline the list of the dimensions that go, and what changes nothing."""
+        ones = _squeezed(match.root)
+        if not ones:
+            return "none of its dimensions has the size 1"
+        named = list(arguments(match.root).get("dim") or ())
+        return "it is in its one form" if named == ones and len(ones) > 1 else None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the squeeze of these dimensions."""
+        ones = _squeezed(match.root)
+        several = len(ones) > 1
+        return emit.call(
+            aten.squeeze.dims if several else aten.squeeze.dim,
+            like=match.root,
+            val=match.root.meta["val"],
+            self=argument(match.root, "self"),
+            dim=ones if several else ones[0],
+        )
+
+
+def _squeezed(view: fx.Node) -> list[int]:
+    """Return the dimensions that a squeeze drops: at capture a dynamic size is no 1."""
+    source: Any = argument(view, "self")
+    given = arguments(view).get("dim")
+    asked = range(rank(source)) if given is None else {d % max(1, rank(source)) for d in given}
+    return [d for d in sorted(asked) if d < rank(source) and same_size(shape(source)[d], 1)]
+
+
 def _sizes(view: fx.Node) -> list[Any]:
     given, result = argument(view, "shape"), shape(view)
     unknown = sum(not isinstance(size, int) for size in result)
@@ -136,4 +171,5 @@ VIEW_RULES: list[Rule] = [
     FlattenIsReshape(),
     SizesInNumbers(),
     ReshapeOfReshape(),
+    SqueezeNamesOnes(),
 ]

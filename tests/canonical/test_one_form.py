@@ -1,0 +1,61 @@
+"""Squeezes, joins and extremes in the one form that every later stage knows."""
+
+import pytest
+import torch
+from torch import nn
+
+from rewrite import capture
+
+X = torch.randn(2, 1, 6, 1, generator=torch.Generator().manual_seed(0))
+DYNAMIC = ({0: torch.export.Dim("batch", max=16)},)
+
+
+class Call(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def text(function, x=X, dynamic=None):
+    module = Call(function).eval()
+    program = capture(module, (x,), dynamic)
+    torch.testing.assert_close(program(x), module(x))
+    return program.text()
+
+
+def test_a_squeeze_of_a_larger_size_is_nothing():
+    assert "squeeze" not in text(lambda x: x.squeeze(2) * 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (lambda x: x.squeeze() * 2, "dim=[1, 3]"),
+        (lambda x: x.squeeze((0, 2, 3)) * 2, "dim=3"),
+    ],
+    ids=["all", "named"],
+)
+def test_a_squeeze_names_the_ones(function, found):
+    assert found in text(function, dynamic=DYNAMIC)
+
+
+@pytest.mark.parametrize("join", [torch.stack, torch.cat])
+def test_parts_of_a_join_have_its_type(join):
+    found = text(lambda x: join([x, x.argmax(2, keepdim=True).expand(-1, -1, 6, -1)], 1))
+    assert found.count("_to_copy") == 1
+
+
+@pytest.mark.parametrize("join", [torch.stack, torch.cat])
+def test_a_join_of_one_type_stays(join):
+    assert "_to_copy" not in text(lambda x: join([x, x + 1], 1))
+
+
+def test_an_extreme_of_everything_names_its_dimensions():
+    assert "dim=[0, 1, 2, 3]" in text(lambda x: torch.amax(x))
+
+
+def test_an_extreme_of_some_dimensions_stays():
+    assert "dim=[1]" in text(lambda x: torch.amin(x, 1))
