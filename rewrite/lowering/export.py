@@ -14,10 +14,12 @@ import torch
 from torch import fx
 
 from rewrite.errors import CheckError
-from rewrite.lowering.lift import lift
+from rewrite.lowering.decompositions import DECOMPOSITIONS
+from rewrite.lowering.lift import Decomposable, lift, traced
 from rewrite.lowering.markers import marker_translations
+from rewrite.lowering.untranslated import explain
 from rewrite.program import Program
-from rewrite.re_export import re_export
+from rewrite.provenance import source_line
 
 
 def export_onnx(
@@ -34,17 +36,22 @@ def export_onnx(
         CheckError: when an operator has no ONNX translation, naming the operator and the line.
     """
     tensors = _tensors_only(program)
+    _require_real(tensors)
     table = {**marker_translations(opset), **translations}
+    own = {op: made for op, made in DECOMPOSITIONS.items() if op not in table}
+    exported: Decomposable | None = None
     try:
         with _quiet():
-            onnx_program = _translate(lift(tensors), opset, table)
+            onnx_program = _translate(lift(tensors, own), opset, table)
     except Exception:
         # What the exporter cannot translate as it is may be made of what it can.
         try:
             with _quiet():
-                onnx_program = _translate(re_export(tensors, flat=True), opset, table)
+                exported = traced(tensors, own)
+                onnx_program = _translate(exported, opset, table)
         except Exception as error:
-            raise _explain(program, error) from error
+            used = exported.used if exported is not None else None
+            raise explain(program, error, used or own) from error
     if onnx_program is None:
         raise CheckError("the ONNX exporter returned nothing")
     return onnx_program.model
@@ -62,6 +69,19 @@ def _translate(
             verbose=False,
             custom_translation_table=table,
         )
+
+
+def _require_real(program: Program) -> None:
+    """Raise where an output is complex: ONNX has no such tensors, and pairs would be others."""
+    for name, node in zip(program.signature.output_names, program.outputs(), strict=False):
+        value = node.meta.get("val") if isinstance(node, fx.Node) else None
+        if isinstance(value, torch.Tensor) and value.is_complex():
+            raise CheckError(
+                f"output '{name}' is of complex numbers, made by '{node.target}', "
+                "and ONNX has none",
+                where=source_line(node) or None,
+                hint="return torch.view_as_real of it",
+            )
 
 
 def _tensors_only(program: Program) -> Program:
@@ -90,23 +110,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _explain(program: Program, error: Exception) -> CheckError:
-    from rewrite.provenance import source_line
-
-    text = str(error)
-    for node in program.graph.nodes:
-        if node.op == "call_function" and f"%{node.name} " in text:
-            return CheckError(
-                f"no ONNX translation for '{node.target}': {_cause(error)}",
-                where=source_line(node) or None,
-                hint="add one with the hook rewrite_lowerings, or write the model without it",
-            )
-    return CheckError(f"the ONNX exporter failed: {_cause(error)}")
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -21,36 +21,61 @@ from torch.export.graph_signature import (
 from rewrite.program import Program
 from rewrite.re_export import re_export
 
+Table = dict[Any, Callable[..., Any]]
 
-class Lifted(torch.export.ExportedProgram):
+
+class Decomposable(torch.export.ExportedProgram):
+    """An exported program that knows more decompositions than it is told."""
+
+    own: Table
+    """What an operator is made of, in place of what the exporter thinks."""
+    used: Table | None = None
+    """All that it was decomposed with."""
+
+    def run_decompositions(
+        self, decomp_table: Table | None = None, **options: Any
+    ) -> torch.export.ExportedProgram:
+        """Decompose with its own decompositions too."""
+        self.used = {**(decomp_table or {}), **self.own}
+        decomposed: torch.export.ExportedProgram = super().run_decompositions(self.used, **options)
+        return decomposed
+
+
+class Lifted(Decomposable):
     """An exported program that decomposes itself only if an operator has no translation."""
 
     program: Program
 
     def run_decompositions(
-        self, decomp_table: dict[Any, Callable[..., Any]] | None = None, **options: Any
+        self, decomp_table: Table | None = None, **options: Any
     ) -> torch.export.ExportedProgram:
         """Return the program itself when every operator can be translated as it is.
 
         A captured program is functional already, so that the trace through which torch.export
         decomposes would change nothing else; it takes longer than all the rest of the export.
         """
-        table = decomp_table or {}
-        if not any(n.target in table for n in self.graph.nodes if n.op == "call_function"):
+        self.used = {**(decomp_table or {}), **self.own}
+        if not any(n.target in self.used for n in self.graph.nodes if n.op == "call_function"):
             return self
-        exported = re_export(self.program, flat=True)
-        decomposed: torch.export.ExportedProgram
-        decomposed = exported.run_decompositions(decomp_table, **options)
-        return decomposed
+        return traced(self.program, self.own).run_decompositions(decomp_table, **options)
 
 
-def lift(program: Program) -> torch.export.ExportedProgram:
+def traced(program: Program, own: Table) -> Decomposable:
+    """Return a program as torch.export traces it once more."""
+    exported: Any = re_export(program, flat=True)
+    exported.__class__ = Decomposable
+    exported.own = own
+    decomposable: Decomposable = exported
+    return decomposable
+
+
+def lift(program: Program, own: Table) -> Decomposable:
     """Return a program whose outputs are tensors as a flat exported program.
 
     Programs with subgraphs are exported again: what these do is known to torch.export alone.
     """
     if any(_is_subgraph(program, node) for node in program.graph.nodes):
-        return re_export(program, flat=True)
+        return traced(program, own)
     twin = program.clone()
     weights = _lift_weights(twin)
     specs = [
@@ -72,7 +97,7 @@ def lift(program: Program) -> torch.export.ExportedProgram:
         range_constraints={},
         module_call_graph=[ModuleCallEntry("", None)],
     )
-    exported.program = program
+    exported.program, exported.own = program, own
     return exported
 
 

@@ -1,0 +1,36 @@
+"""Operators that ONNX lacks, written in those that it has.
+
+Each is a function with the signature of the overload it stands for, right for every value and size
+that the operator takes. The program keeps the operator; the exporter traces the function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rewrite.lowering.decompositions.comparisons import COMPARISONS
+from rewrite.lowering.decompositions.distances import DISTANCES
+from rewrite.lowering.decompositions.logarithms import LOGARITHMS
+from rewrite.lowering.decompositions.losses import LOSSES
+from rewrite.lowering.decompositions.polynomials import POLYNOMIALS
+from rewrite.lowering.decompositions.ranks import RANKS
+from rewrite.lowering.decompositions.reductions import REDUCTIONS
+from rewrite.lowering.decompositions.scans import SCANS
+from rewrite.lowering.decompositions.scatters import SCATTERS
+from rewrite.lowering.decompositions.signs import SIGNS
+from rewrite.lowering.decompositions.special import SPECIAL
+
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
+    **COMPARISONS,
+    **DISTANCES,
+    **LOGARITHMS,
+    **LOSSES,
+    **POLYNOMIALS,
+    **RANKS,
+    **REDUCTIONS,
+    **SCANS,
+    **SCATTERS,
+    **SIGNS,
+    **SPECIAL,
+}
