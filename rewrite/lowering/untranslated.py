@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -46,10 +46,9 @@ def _source_of(
 ) -> fx.Node | None:
     """Return the call that is the missing operator, or that decomposes into it."""
     calls = [n for n in program.graph.nodes if isinstance(n.target, torch._ops.OpOverload)]
-    for node in calls:
-        if str(node.target) == missing:
-            return node
-    return next((node for node in calls if missing in _parts(node, table)), None)
+    same = [node for node in calls if str(node.target) == missing]
+    made: Iterator[fx.Node] = (node for node in calls if missing in _parts(node, table))
+    return same[0] if same else next(made, None)
 
 
 def _parts(node: fx.Node, table: dict[Any, Callable[..., Any]]) -> set[str]:

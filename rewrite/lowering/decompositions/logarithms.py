@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rewrite.lowering.decompositions.operands import as_float, broadcast
+
 aten = torch.ops.aten
 _SMALL = 0.5
 """Below this 1 + x loses what x has; above it, it loses nothing that counts."""
@@ -15,7 +17,7 @@ _SMALL = 0.5
 
 def log1p(self: Tensor) -> Tensor:
     """log(1 + x) = 2·artanh(x / (2 + x)), which keeps small x."""
-    x = _float(self)
+    x = as_float(self)
     small = torch.where(x.abs() < _SMALL, x, 0.0)
     return torch.where(
         x.abs() < _SMALL, 2.0 * torch.atanh(small / (small + 2.0)), torch.log(x + 1.0)
@@ -24,7 +26,7 @@ def log1p(self: Tensor) -> Tensor:
 
 def expm1(self: Tensor) -> Tensor:
     """e^x - 1 = tanh(x/2)·(e^x + 1), which keeps small x."""
-    x = _float(self)
+    x = as_float(self)
     return torch.tanh(x * 0.5) * (torch.exp(x) + 1.0)
 
 
@@ -49,7 +51,7 @@ def logaddexp2(self: Tensor, other: Tensor) -> Tensor:
 
 
 def _log_of_sum(a: Tensor, b: Tensor, unit: float) -> Tensor:
-    a, b = torch.broadcast_tensors(_float(a), _float(b))
+    a, b = broadcast(as_float(a), as_float(b))
     # Equal infinities differ by NaN, and their sum is the same infinity.
     away = torch.where(a == b, 0.0, (a - b).abs())
     return torch.maximum(a, b) + log1p(torch.exp(-away * unit)) / unit
@@ -68,10 +70,6 @@ def logcumsumexp(self: Tensor, dim: int) -> Tensor:
     shift = torch.where(largest.isinf(), 0.0, largest)
     total = torch.exp(terms - shift).sum(-1).log() + shift.squeeze(-1)
     return total.movedim(-1, dim)
-
-
-def _float(x: Tensor) -> Tensor:
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 LOGARITHMS: dict[Any, Callable[..., Any]] = {

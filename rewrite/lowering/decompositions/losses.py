@@ -42,7 +42,8 @@ def cross_entropy_loss(
 
 def _reduced(each: Tensor, reduction: int, count: Any) -> Tensor:
     if reduction == _MEAN:
-        return each.sum() / count
+        mean: Tensor = each.sum() / count
+        return mean
     return each.sum() if reduction == _SUM else each
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rewrite.lowering.decompositions.operands import broadcast
+
 aten = torch.ops.aten
 
 
@@ -69,7 +71,7 @@ def _pair(x: Any, n: Any) -> tuple[Tensor, Tensor]:
     kind = next(t.dtype for t in (x, n) if isinstance(t, Tensor))
     kind = kind if kind.is_floating_point else torch.get_default_dtype()
     x, n = (t.to(kind) if isinstance(t, Tensor) else torch.full((), t, dtype=kind) for t in (x, n))
-    x, n = torch.broadcast_tensors(x, n)
+    x, n = broadcast(x, n)
     return x, n.trunc()
 
 

@@ -49,13 +49,13 @@ def scatter_reduce_rows(
 
 def scatter_method(self: Tensor, dim: int, index: Tensor, src: Tensor, *, reduce: str) -> Tensor:
     """scatter(…, reduce) = scatter_reduce(…, reduce, with the old value)."""
-    return aten.scatter_reduce.two(self, dim, index, src, _REDUCTIONS[reduce])
+    return _scatter(self, dim, index, src, _REDUCTIONS[reduce])
 
 
 def scatter_value(self: Tensor, dim: int, index: Tensor, value: Any, *, reduce: str) -> Tensor:
     """scatter(value, reduce) = scatter_reduce(a tensor of the value)."""
     source = torch.full(index.shape, value, dtype=self.dtype, device=self.device)
-    return aten.scatter_reduce.two(self, dim, index, source, _REDUCTIONS[reduce])
+    return _scatter(self, dim, index, source, _REDUCTIONS[reduce])
 
 
 def index_reduce(
@@ -99,7 +99,8 @@ def diagonal_scatter(
 def _scatter(x: Tensor, dim: int, index: Tensor, src: Tensor, operator: str) -> Tensor:
     if operator == "sum":
         return x.scatter_add(dim, index, src)
-    return aten.scatter_reduce.two(x, dim, index, src, operator)
+    reduced: Tensor = aten.scatter_reduce.two(x, dim, index, src, operator)
+    return reduced
 
 
 def _neutral(operator: str, dtype: torch.dtype) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rewrite.lowering.decompositions.operands import as_float, broadcast
+
 aten, prims = torch.ops.aten, torch.ops.prims
 
 
@@ -22,7 +24,7 @@ def signbit(self: Tensor) -> Tensor:
 
 def copysign(self: Tensor, other: Any) -> Tensor:
     """|a| with the sign of b."""
-    size = _float(self).abs()
+    size = as_float(self).abs()
     if not isinstance(other, Tensor):
         return -size if math.copysign(1.0, other) < 0 else size
     wide = torch.promote_types(size.dtype, other.dtype)
@@ -31,8 +33,8 @@ def copysign(self: Tensor, other: Any) -> Tensor:
 
 def atan2(self: Tensor, other: Tensor) -> Tensor:
     """arctan(y/x), half a turn farther on the side of y where x is below zero or -0."""
-    y, x = _float(self), _float(other)
-    y, x = torch.broadcast_tensors(y, x)
+    y, x = as_float(self), as_float(other)
+    y, x = broadcast(y, x)
     both = y.isinf() & x.isinf()
     ratio = torch.where(both, torch.sign(y) * torch.sign(x), y / x)
     angle = torch.where((y == 0) & (x == 0), y, torch.atan(ratio))
@@ -46,13 +48,9 @@ def angle(self: Tensor) -> Any:
     """π below zero, else 0."""
     if self.is_complex():
         return NotImplemented
-    x = _float(self)
+    x = as_float(self)
     turned = math.pi * (x < 0).to(x.dtype)
     return torch.where(x.isnan(), x, turned)
-
-
-def _float(x: Tensor) -> Tensor:
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 SIGNS: dict[Any, Callable[..., Any]] = {

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rewrite.lowering.decompositions.operands import as_float
+
 aten, prims = torch.ops.aten, torch.ops.prims
 _SHIFT = 8
 """Steps of the recurrence after which the asymptotic series hold to rounding."""
@@ -49,7 +51,7 @@ _ERFCX = (
 
 def digamma(self: Tensor) -> Tensor:
     """ψ(x) = ψ(x + 8) - Σₖ 1/(x + k), the reflection ψ(1 - x) - π/tan(πx) below zero."""
-    x = _float(self)
+    x = as_float(self)
     below = x < 0
     whole = x == torch.trunc(x)
     turned = torch.where(below, 1.0 - x, x)
@@ -68,7 +70,7 @@ def digamma(self: Tensor) -> Tensor:
 
 def lgamma(self: Tensor) -> Tensor:
     """Log |Γ(x)| by Stirling's series at x + 8, the reflection log |π/sin πx| below one half."""
-    x = _float(self)
+    x = as_float(self)
     below = x < 0.5
     turned = torch.where(below, 1.0 - x, x)
     # A larger argument needs no shift, and its product would overflow.
@@ -90,7 +92,7 @@ def lgamma(self: Tensor) -> Tensor:
 
 def erfinv(self: Tensor) -> Tensor:
     """Return the inverse of erf, infinite at ±1."""
-    y = _float(self)
+    y = as_float(self)
     size = y.abs()
     square = y * y
     central = y * _polynomial(_ERFINV_A, square) / _polynomial(_ERFINV_B, square)
@@ -106,7 +108,7 @@ def erfinv(self: Tensor) -> Tensor:
 
 def erfcx(self: Tensor) -> Tensor:
     """exp(x²)·erfc(x), without the product where its factors over- and underflow."""
-    x = _float(self)
+    x = as_float(self)
     near = torch.where(x.abs() < 1, x, 0.0)
     middle = torch.exp(near * near) * torch.erfc(near)
     size = x.abs().clamp(min=1.0)
@@ -122,7 +124,7 @@ def erfcx(self: Tensor) -> Tensor:
 
 def log_ndtr(self: Tensor) -> Tensor:
     """Log Φ(x) = log(erfcx(-x/√2)/2) - x²/2 below -1, log(1 - erfc(x/√2)/2) above."""
-    x = _float(self)
+    x = as_float(self)
     scaled = x * math.sqrt(0.5)
     low = torch.where(x < -1.0, scaled, -1.0)
     below = torch.log(erfcx(-low) * 0.5) - low * low
@@ -132,7 +134,7 @@ def log_ndtr(self: Tensor) -> Tensor:
 
 def spherical_bessel_j0(self: Tensor) -> Tensor:
     """Sin(x)/x, 1 at zero and 0 at infinity."""
-    x = _float(self)
+    x = as_float(self)
     plain = torch.where((x == 0) | x.isinf(), 1.0, x)
     value = torch.where(x == 0, 1.0, torch.sin(plain) / plain)
     return torch.where(x.isinf(), 0.0, value)
@@ -144,10 +146,6 @@ def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
     for coefficient in coefficients[1:]:
         value = value * x + coefficient
     return value
-
-
-def _float(x: Tensor) -> Tensor:
-    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 SPECIAL: dict[Any, Callable[..., Any]] = {
