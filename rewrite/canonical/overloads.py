@@ -166,20 +166,23 @@ class SoftmaxDtype(Rule):
 
 
 class ExtremeOfEverything(Rule):
-    """amax(x, []) = amax(x, all dimensions), amin alike."""
+    """amax(x, []) = amax(x, all dimensions), and x where it has none; amin alike."""
 
     pattern = Op((aten.amax.default, aten.amin.default), "extreme")
     report_misses = False
 
     def check(self, match: Match, program: Program) -> str | None:
-        """Decline dimensions that are named, and a tensor that has none."""
+        """Decline dimensions that are named."""
         bound = arguments(match.root)
-        open_ = not bound["dim"] and shape(bound["self"])
-        return None if open_ else "it names its dimensions"
+        named = bound["dim"] and shape(bound["self"])
+        return "it names its dimensions" if named else None
 
     def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
-        """Emit the extreme with all dimensions."""
+        """Emit the extreme with all dimensions, or the one value there is."""
         bound = arguments(match.root)
+        if not shape(bound["self"]):
+            source: fx.Node = bound["self"]
+            return source
         return emit.call(
             match.root.target,
             like=match.root,

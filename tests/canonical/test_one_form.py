@@ -57,5 +57,9 @@ def test_an_extreme_of_everything_names_its_dimensions():
     assert "dim=[0, 1, 2, 3]" in text(lambda x: torch.amax(x))
 
 
+def test_an_extreme_of_one_value_is_it():
+    assert "amax" not in text(lambda x: torch.amax(x.sum()) * 2)
+
+
 def test_an_extreme_of_some_dimensions_stays():
     assert "dim=[1]" in text(lambda x: torch.amin(x, 1))

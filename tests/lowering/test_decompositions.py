@@ -45,7 +45,7 @@ UNARY = {
     "log1p": (aten.log1p.default, lambda x: x > -1),
     "expm1": (aten.expm1.default, lambda x: x < 700),
     "log_sigmoid": (aten.log_sigmoid.default, None),
-    "digamma": (aten.digamma.default, lambda x: x.abs() > 1e-8),
+    "digamma": (aten.digamma.default, lambda x: (x.abs() > 1e-8) | (x == 0)),
     "lgamma": (aten.lgamma.default, None),
     "erfcx": (aten.special_erfcx.default, lambda x: x > -20),
     "log_ndtr": (aten.special_log_ndtr.default, lambda x: x.abs() < 1e3),

@@ -64,7 +64,9 @@ def _drawn(entry: OpInfo, seed: int) -> list[tuple[list[Any], pytree.TreeSpec]]:
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for sample in entry.sample_inputs("cpu", torch.float32, requires_grad=False):
+        # By default each sample is seeded alike, whatever the seed.
+        drawn = entry.sample_inputs("cpu", torch.float32, requires_grad=False, set_seed=False)
+        for sample in drawn:
             found.append(pytree.tree_flatten((sample.input, sample.args, sample.kwargs)))
             if len(found) == _MOST_READ:
                 break

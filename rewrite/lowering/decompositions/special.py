@@ -64,6 +64,8 @@ def digamma(self: Tensor) -> Tensor:
     fraction = x - torch.trunc(x)
     reflected = value - math.pi / torch.tan(math.pi * torch.where(whole, 0.25, fraction))
     result = torch.where(below, torch.where(whole, float("nan"), reflected), value)
+    # The pole at zero has the other sign on the other side.
+    result = torch.where(x == 0, -(torch.ones_like(x) / x), result)
     result = torch.where(x == float("inf"), x, result)
     return torch.where(x == float("-inf"), float("nan"), result)
 
