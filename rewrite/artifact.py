@@ -24,6 +24,7 @@ from rewrite.lowering.agreement import (
     end_to_end,
     floor_of,
     layer_by_layer,
+    of_program,
     require,
     require_model,
     simulate,
@@ -193,6 +194,8 @@ def build_artifact(
         decides = request.runtimes is None or name in request.runtimes
         if error is not None and decides and request.checks == "strict":
             raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
+    if artifact.first is None and request.checks != "off":
+        _hold_program(artifact, program, samples, request, talk, lossy=lossy)
     if request.require_int8 is not None:
         _require_int8(artifact, target, request.require_int8)
     return artifact
@@ -252,9 +255,36 @@ def _hold(
     require(found.agreement, floor, loss=loss)
     if found.resized is not None:
         require(found.resized, floor, loss=loss, place=" at other sizes")
-    least = LOWEST_LOSSY_SQNR if lossy else floor_of(quantized=False, half=half)
-    given = request.min_sqnr
-    require_model(found.model, least if given is None else given, lossy=lossy)
+    require_model(found.model, _least(request, lossy=lossy, half=half), lossy=lossy)
+
+
+def _hold_program(
+    artifact: Artifact,
+    program: Program,
+    samples: Sequence[Sample],
+    request: Request,
+    talk: Talk,
+    *,
+    lossy: bool,
+) -> None:
+    """Hold a program to the model where nothing here runs its file."""
+    assert artifact.lowered is not None
+    artifact.simulated = artifact.simulated or simulate(program, samples)
+    agreement = of_program(program, samples, artifact.simulated)
+    least = _least(request, lossy=lossy, half=artifact.lowered.computes_half)
+    try:
+        require_model(agreement, least, lossy=lossy, what="the program, as it is simulated,")
+    except CheckError as error:
+        if request.checks == "strict":
+            raise
+        talk.warn(error.what)
+
+
+def _least(request: Request, *, lossy: bool, half: bool) -> float:
+    """Return the SQNR against the model that is asked for, or that goes without asking."""
+    if request.min_sqnr is not None:
+        return request.min_sqnr
+    return LOWEST_LOSSY_SQNR if lossy else floor_of(quantized=False, half=half)
 
 
 def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:

@@ -87,6 +87,25 @@ def end_to_end(
     return EndToEnd(simulated.agreement(), others, model.agreement())
 
 
+def of_program(
+    program: Program, samples: Sequence[Sample], expected: Sequence[Sequence[Any]]
+) -> Agreement:
+    """Compare what a program computes with the eager model, where nothing here runs its file.
+
+    Args:
+        program: legalized.
+        samples: what it was run on.
+        expected: what `simulate` returned for them.
+    """
+    comparison = Comparison(Judge(program))
+    for sample, values in zip(samples, expected, strict=True):
+        flat = program.signature.flatten_inputs(*sample.inputs)
+        named = zip(program.signature.output_names, values, strict=True)
+        outputs = _paired(program, sample.expected, dict(named), sample, "the model")
+        comparison.add(outputs, flat, sample.label)
+    return comparison.agreement()
+
+
 def _run(loaded: LoadedModel, inputs: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
     try:
         return loaded.run(inputs)
@@ -110,7 +129,7 @@ def _paired(
             value = torch.tensor(value)
         if not isinstance(value, torch.Tensor):
             continue
-        result = torch.from_numpy(np.asarray(results[name]))
+        result = torch.as_tensor(np.asarray(results[name]))
         if result.shape != value.shape:
             raise CheckError(
                 f"output '{name}' has shape {tuple(result.shape)} on the runtime, "
@@ -200,13 +219,16 @@ def require(
         )
 
 
-def require_model(agreement: Agreement, floor: float, *, lossy: bool) -> None:
+def require_model(
+    agreement: Agreement, floor: float, *, lossy: bool, what: str = "the deployed file"
+) -> None:
     """Hold a file to the eager model.
 
     Args:
         agreement: of the file's outputs with the model's.
         floor: the smallest SQNR, in dB.
         lossy: whether passes that round were asked for.
+        what: is compared.
 
     Raises:
         CheckError: with the SQNR reached and required.
@@ -218,4 +240,4 @@ def require_model(agreement: Agreement, floor: float, *, lossy: bool) -> None:
     if lossy:
         least = f"--min-sqnr {max(math.floor(agreement.lowest_db), 0)} accepts it"
         hint = f"see which layers cost it: rewrite inspect MODEL; {least}"
-    raise CheckError(f"the deployed file agrees with the model {shortfall}", hint=hint)
+    raise CheckError(f"{what} agrees with the model {shortfall}", hint=hint)

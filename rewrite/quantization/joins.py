@@ -10,10 +10,11 @@ import torch
 from torch import fx
 
 from rewrite.device import DeviceInterpreter
+from rewrite.inputs import copied, split_inputs
 from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context
 from rewrite.program import Program
-from rewrite.quantization.batches import check_batch, split
+from rewrite.quantization.batches import check_batch
 from rewrite.quantization.kinds import kind
 from rewrite.quantization.markers import dequantize, quantize
 from rewrite.quantization.spec import QuantSpec
@@ -49,10 +50,10 @@ def harmed_by_joins(
         return {}
     trial = _Trial(program, context, joined)
     source = context.calibration
-    inputs = split(next(iter(source()), None)) if source else program.example
+    inputs = split_inputs(next(iter(source()), None)) if source else program.example
     if source is not None:
         check_batch(program, *inputs, "calibration batch 1")
-    trial.interpreter.run_inputs(*inputs)
+    trial.interpreter.run_inputs(*copied(inputs))
     return trial.harmed
 
 
