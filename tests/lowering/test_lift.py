@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rewrite import capture
-from rewrite.lowering import export, lift
+from rewrite.lowering import lift
 
 from .models import lowered, run, translated_ops, written
 
@@ -24,7 +24,6 @@ def traces(monkeypatch):
         return trace(program, **options)
 
     monkeypatch.setattr(lift, "re_export", count)
-    monkeypatch.setattr(export, "re_export", count)
     return seen
 
 
