@@ -113,10 +113,17 @@ def test_what_it_says_of_each():
         "product-read-twice",
         "float-weight-quantized",
         "quantizer-moved-past-pool",
+        "quantizer-moved-past-output",
         "silu-behind-dequantizer",
     }
-    shared = {"size-moved-to-conv", "zero-point-behind-concat", "product-without-bias"}
-    assert set(openvino.avoids) == {*shared, "squeezed-pool"}
+    shared = {
+        "size-moved-to-conv",
+        "zero-point-behind-concat",
+        "product-without-bias",
+        "reshape-of-scales",
+        "norm-of-integers",
+    }
+    assert set(openvino.avoids) == {*shared, "squeezed-pool", "quantizer-moved-past-output"}
     assert set(portable.avoids) == {*ort.avoids, *shared} - {"silu-behind-dequantizer"}
     assert openvino.ops["conv"].float_output and not portable.ops["conv"].float_output
     assert "mul" in ort.ops

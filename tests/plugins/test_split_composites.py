@@ -135,3 +135,7 @@ def test_a_group_norm_of_dynamic_space_declines():
     reason = "its channels or its space have dynamic sizes"
     model = seeded(nn.GroupNorm(3, 6))
     check_declines(SPLIT, model, (IMAGE,), reason, dynamic_shapes=({2: height, 3: width},))
+
+
+def test_numbers_that_float32_rounds_are_exact_until_the_file_is_written():
+    check_pass(SPLIT, Call(lambda m, x: x + 0.2), (ROWS,), rewrites=1)
