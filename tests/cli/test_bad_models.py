@@ -201,7 +201,7 @@ def test_quantizers_that_the_opset_does_not_have(tmp_path):
     called = compile_to(tmp_path, path, "--preset", "int4-weights")
     assert called.code == 2
     assert called.error == [
-        "error: 'quantize-weights' needs opset 21, and target 'portable' takes up to 20",
+        "error: 'quantize-weights' needs opset 21, and target 'ort-x64' takes up to 20",
         "  hint: --target ort-weight-only, whose kernels take block=16 and more",
     ]
 
