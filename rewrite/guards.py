@@ -112,6 +112,10 @@ def drop_asserts(module: fx.GraphModule) -> None:
         module.graph.eliminate_dead_code()
 
 
+_KNOWN = {"math": math, "torch": torch}
+"""What printed conditions call."""
+
+
 def _function(expression: Any, symbols: list[Any]) -> Callable[..., bool]:
     """Compile a condition; one that cannot be evaluated at some sizes does not hold there."""
     code = compile(PythonPrinter().doprint(expression), "<condition>", "eval")
@@ -119,7 +123,9 @@ def _function(expression: Any, symbols: list[Any]) -> Callable[..., bool]:
 
     def holds(*sizes: int) -> bool:
         try:
-            return bool(eval(code, {"math": math}, dict(zip(names, sizes, strict=True))))
+            return bool(
+                eval(code, {"math": math, "torch": torch}, dict(zip(names, sizes, strict=True)))
+            )
         except ArithmeticError:
             return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rewrite_plugins.lowerings.adaptive_pool import LOWERINGS as _ADAPTIVE_POOL
+from rewrite_plugins.lowerings.antialias import LOWERINGS as _ANTIALIAS
 from rewrite_plugins.lowerings.conv import LOWERINGS as _CONV
 from rewrite_plugins.lowerings.conv_transpose import LOWERINGS as _CONV_TRANSPOSE
 from rewrite_plugins.lowerings.grouped_matmul import LOWERINGS as _GROUPED_MATMUL
@@ -15,6 +16,7 @@ from rewrite_plugins.lowerings.squeeze import LOWERINGS as _SQUEEZE
 
 LOWERINGS = (
     *_ADAPTIVE_POOL,
+    *_ANTIALIAS,
     *_CONV,
     *_CONV_TRANSPOSE,
     *_GROUPED_MATMUL,

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from onnxscript import opset18 as op
-from rewrite_plugins.lowerings.values import axis_size, number, size_of
+from rewrite_plugins.lowerings.values import axis_size, result_size, size_of
 
 from rewrite import Lowering
 
@@ -35,7 +35,7 @@ def nearest(
     for index, factor in enumerate(factors):
         axis = first + index
         size = axis_size(x, axis)
-        count = _count(x, axis, sizes[index] if sizes else None, factor)
+        count = result_size(x, axis, sizes[index] if sizes else None, factor)
         zero, one = op.Constant(value_int=0), op.Constant(value_int=1)
         steps = op.Cast(op.Range(zero, count, one), to=ir.DataType.FLOAT)
         if offset:
@@ -57,7 +57,6 @@ def interpolated(
     *,
     mode: str,
     align_corners: bool,
-    antialias: bool = False,
 ) -> Any:
     """Translate a linear or cubic resize, by the factors where there are any."""
     first = len(x.shape) - len(factors)
@@ -66,15 +65,12 @@ def interpolated(
         "coordinate_transformation_mode": "align_corners" if align_corners else "half_pixel",
     }
     if mode == "cubic":
-        options["cubic_coeff_a"] = -0.5 if antialias else -0.75
-    if antialias:
-        # Torch leaves out what is outside and lets the rest count more.
-        options.update(antialias=1, exclude_outside=1)
+        options["cubic_coeff_a"] = -0.75
     if all(f is not None for f in factors) and not align_corners:
         _require_same_sizes(x, first, factors)
         return op.Resize(x, None, _scales(first, factors), **options)
     counts = [
-        op.Unsqueeze(_count(x, first + i, sizes[i] if sizes else None, f), _first())
+        op.Unsqueeze(result_size(x, first + i, sizes[i] if sizes else None, f), _first())
         for i, f in enumerate(factors)
     ]
     leading = op.Shape(x, start=0, end=first)
@@ -90,19 +86,6 @@ def _require_same_sizes(x: Any, first: int, factors: Sequence[float | None]) -> 
         differ = tried[narrow != np.floor(tried * float(factor or 1))]
         if differ.size:
             raise ValueError(f"a size of {differ[0]} times {factor} is another one in float32")
-
-
-def _count(x: Any, axis: int, size: Any, factor: float | None) -> Any:
-    """Return the size of a result: as given, or ⌊s·factor⌋."""
-    if size is not None:
-        return number(size)
-    known = size_of(x, axis)
-    assert factor is not None
-    if known is not None:
-        return op.Constant(value_int=int(known * factor))
-    wide = op.Cast(axis_size(x, axis), to=ir.DataType.DOUBLE)
-    product = op.Mul(wide, op.Constant(value=ir.tensor(np.float64(factor))))
-    return op.Cast(op.Floor(product), to=ir.DataType.INT64)
 
 
 def _scales(first: int, factors: Sequence[float | None]) -> Any:
@@ -153,8 +136,6 @@ def _lowerings() -> list[Lowering]:
         (aten.upsample_bilinear2d, linear, 2, True),
         (aten.upsample_trilinear3d, linear, 3, True),
         (aten.upsample_bicubic2d, cubic, 2, True),
-        (aten._upsample_bilinear2d_aa, partial(linear, antialias=True), 2, True),
-        (aten._upsample_bicubic2d_aa, partial(cubic, antialias=True), 2, True),
     ]
     for spatial in (1, 2, 3):
         plain = getattr(aten, f"upsample_nearest{spatial}d")

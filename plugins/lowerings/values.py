@@ -31,6 +31,19 @@ def number(value: Any) -> Any:
     return op.Reshape(value, op.Constant(value=ir.tensor(np.zeros(0, np.int64))))
 
 
+def result_size(x: Any, axis: int, size: Any, factor: float | None) -> Any:
+    """Return the size of a resized axis, without dimensions: as given, or ⌊s·factor⌋."""
+    if size is not None:
+        return number(size)
+    known = size_of(x, axis)
+    assert factor is not None
+    if known is not None:
+        return op.Constant(value_int=int(known * factor))
+    wide = op.Cast(axis_size(x, axis), to=ir.DataType.DOUBLE)
+    product = op.Mul(wide, op.Constant(value=ir.tensor(np.float64(factor))))
+    return op.Cast(op.Floor(product), to=ir.DataType.INT64)
+
+
 def integers(values: Any) -> Any:
     """Return a constant of int64."""
     return op.Constant(value=ir.tensor(np.asarray(values, np.int64)))
