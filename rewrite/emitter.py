@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
+from torch._dispatch.python import enable_python_dispatcher
 from torch.fx.node import map_arg
 
 from rewrite.provenance import CARRIED
@@ -177,7 +178,9 @@ class Emitter:
         def value(node: fx.Node) -> Any:
             return node.meta["val"]
 
-        with self.program.fake_mode, torch.no_grad():
+        # Without its Python dispatcher torch computes some shapes in C++, as of constant_pad_nd,
+        # which takes a dynamic size for the example's and fixes it for good.
+        with self.program.fake_mode, torch.no_grad(), enable_python_dispatcher():
             return overload(*map_arg(args, value), **map_arg(kwargs, value))
 
     def _touch(self) -> None:

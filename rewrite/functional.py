@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch._dispatch.python import enable_python_dispatcher
 from torch.fx.node import map_arg
 
 from rewrite.schema import argument, argument_names, arguments, is_call
@@ -99,7 +100,7 @@ def _same_type(node: fx.Node, twin: torch._ops.OpOverload) -> bool:
         return source.meta["val"]
 
     announced = node.meta["val"]
-    with announced.fake_mode, torch.no_grad():
+    with announced.fake_mode, torch.no_grad(), enable_python_dispatcher():
         made = twin(*map_arg(node.args, value), **map_arg(node.kwargs, value))
     return isinstance(made, torch.Tensor) and made.dtype == announced.dtype
 

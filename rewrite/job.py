@@ -40,6 +40,19 @@ class Job:
     weights: Fingerprint | None = None
     """Of the program as it was captured; None where nothing is checked."""
 
+    def require_dynamic_sizes(self) -> None:
+        """Make sure that no pass has fixed a size that is to be dynamic.
+
+        Raises:
+            CheckError: naming the first one.
+        """
+        fixed = self.program.fixed_sizes()
+        if fixed:
+            raise CheckError(
+                f"the dynamic size '{fixed[0]}' was fixed on the way to the example's",
+                hint=f"report the model; --fix {fixed[0]}=SIZE fixes it on purpose",
+            )
+
     def require_same_weights(self) -> None:
         """Make sure that the model still has the weights it was captured with.
 

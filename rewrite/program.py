@@ -188,6 +188,19 @@ class Program:
         """Return the placeholder nodes in order."""
         return [n for n in self.graph.nodes if n.op == "placeholder"]
 
+    def fixed_sizes(self) -> list[str]:
+        """Return the dynamic dimensions that have one size alone by now, by name.
+
+        Whatever evaluates a shape may fix a size, in every copy of the program.
+        """
+        found: list[str] = []
+        for name, node in zip(self.signature.input_names, self.inputs(), strict=True):
+            for axis, dim in self.signature.dynamic.get(name, {}).items():
+                size = node.meta["val"].shape[axis]
+                if not isinstance(size, torch.SymInt) or size.node.expr.is_number:
+                    found.append(dim.name)
+        return list(dict.fromkeys(found))
+
     def sizes(self) -> dict[Any, tuple[DynamicDim, int, int]]:
         """Return what dynamic sizes are made of, by symbol: of 8·h that is h.
 
@@ -198,7 +211,10 @@ class Program:
         flat = self.signature.flatten_inputs(*self.example)
         for name, value, node in zip(self.signature.input_names, flat, self.inputs(), strict=True):
             for axis, dim in self.signature.dynamic.get(name, {}).items():
-                (symbol,) = node.meta["val"].shape[axis].node.expr.free_symbols
+                announced = node.meta["val"].shape[axis]
+                if not isinstance(announced, torch.SymInt) or announced.node.expr.is_number:
+                    continue  # torch found that it has one size alone
+                (symbol,) = announced.node.expr.free_symbols
                 size = (value.shape[axis] - dim.offset) // dim.scale
                 rows = axis if dim.root is None else -1  # 8·h counts no rows
                 found.setdefault(symbol, (dim.root or dim, size, rows))

@@ -38,6 +38,7 @@ def write(job: Job, output: Path, recipe: Path | None = None) -> None:
         RewriteError: nothing has been written then.
     """
     job.require_same_weights()
+    job.require_dynamic_sizes()
     scratch = make_scratch(output)
     try:
         if output.suffix == ".pt2":

@@ -161,3 +161,27 @@ def test_what_another_value_depends_on_is_not_erased(program):
     emit.erase_dead(find(program, aten.linear.default))
     emit.erase_dead(program.inputs()[0])
     assert "linear" in program.text()
+
+
+def test_a_dynamic_size_stays_one_whatever_shape_is_computed():
+    batch = torch.export.Dim("batch", max=8)
+    p = capture(Ends().eval(), (torch.randn(2, 3, 9),), ({0: batch},))
+    node = p.outputs()[0]
+    emit = Emitter(p)
+    padded = emit.call(
+        torch.ops.aten.constant_pad_nd.default, like=p.graph.output_node(), self=node, pad=[4, 5]
+    )
+    assert not isinstance(padded.meta["val"].shape[0], int)
+    assert p.fixed_sizes() == []
+
+
+class Ends(torch.nn.Module):
+    def forward(self, x):
+        return x * 2
+
+
+def test_a_size_that_something_fixed_is_named():
+    batch = torch.export.Dim("batch", max=8)
+    p = capture(Ends().eval(), (torch.randn(2, 3, 9),), ({0: batch},))
+    int(p.inputs()[0].meta["val"].shape[0])
+    assert p.fixed_sizes() == ["batch"]
