@@ -37,8 +37,10 @@ class ConstantItems(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Call a function, or answer it."""
+        """Call a function, or answer it; a branch of torch.cond is left as it is."""
         kwargs = kwargs or {}
+        if torch.compiler.is_dynamo_compiling():
+            return func(*args, **kwargs)
         if func in _READS:
             value = self._value(args[0], {id(t): n for n, t in _weights(self._model)})
             return func(*args, **kwargs) if value is None else func(value)

@@ -35,10 +35,9 @@ class RewriteError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        # A name of somebody else's must not look like a line of ours.
-        lines = [re.sub(r"\n(?!  )", r"\\n", printable(self.what))]
+        lines = [_indented(self.what)]
         if self.where:
-            lines.append(f"  at: {one_line(self.where)}")
+            lines.append(f"  at: {_indented(self.where)}")
         if self.hint:
             lines.append(f"  hint: {one_line(self.hint)}")
         return "\n".join(lines)
@@ -72,6 +71,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return text with all its control characters spelled out."""
     return printable(text).replace("\n", "\\n")
+
+
+def _indented(text: str) -> str:
+    """Return text of which only indented lines go on: a name must not look like a line of ours."""
+    return re.sub(r"\n(?!  )", r"\\n", printable(text))
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UsageError:

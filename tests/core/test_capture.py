@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from rewrite import CaptureError, capture
+from rewrite.draws import check_inputs
 from rewrite.eager_check import check_deterministic
-from rewrite.equivalence import check_inputs
 from rewrite.re_export import re_export
 
 

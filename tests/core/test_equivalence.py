@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from rewrite import capture
+from rewrite.checks.judge import Judge
 from rewrite.equivalence import difference, loss
 
 GOOD = torch.tensor([3.0, 1.0, 1.0, 2.0])
@@ -88,10 +90,17 @@ def test_equal_outputs_have_no_worst_one():
     assert (found.sqnr_db, found.cosine, found.output) == (math.inf, pytest.approx(1.0), "")
 
 
+class Named(torch.nn.Module):
+    def forward(self, x):
+        return {"count": 2, "probs": x * 2, "boxes": x * 3}
+
+
 def test_names_go_by_the_outputs_of_every_draw():
     """What the model returns beside tensors has a name too, and is not compared."""
-    names, given = ["count", "probs", "boxes"], [[2, GOOD, GOOD], [3, GOOD, GOOD]]
-    found = loss(names, given, [[2, GOOD, GOOD], [3, GOOD, WRONG]])
+    program = capture(Named().eval(), (GOOD,))
+    given = [[2, GOOD, GOOD], [3, GOOD, GOOD]]
+    wrong = [[2, GOOD, GOOD], [3, GOOD, WRONG]]
+    found = loss(Judge(program), [[GOOD], [GOOD]], given, wrong)
     assert found.output == "boxes"
     assert found.sqnr_db == pytest.approx(10 * math.log10(30 / 8))
 
