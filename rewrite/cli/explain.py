@@ -62,7 +62,9 @@ def explain(model: str, **given: Any) -> None:
         return
     for entry in value:
         _show(entry)
-    layout = [entry for entry in layout if entry["rewrites"] or entry["declined"]]
+    # A list of passes is asked about by itself; a preset or a target is about the whole file.
+    asked = given["preset"] or given["target"]
+    layout = [entry for entry in layout if asked and (entry["rewrites"] or entry["declined"])]
     if layout:
         say(f"\nfor the layout that target '{request.target}' wants:")
     for entry in layout:

@@ -83,7 +83,9 @@ def _advise(
 
     talk.step("try the override")
     overridable = Overridable(request, choose_passes(host, request))
-    trial = overridable.request_with([*overridable.given, *suggestion[0]])
+    # What a calibration cache holds is of the program without these overrides.
+    given = overridable.request_with([*overridable.given, *suggestion[0]])
+    trial = replace(given, calibration_cache=None)
     reached = measure_outputs(trial, host, Talk(), batches=batches).db
     if reached is not None and reached <= found.total.db:
         return None

@@ -71,8 +71,7 @@ def test_explain_groups_places_by_reason_with_the_users_lines(border):
     assert called.code == 0
     lines = called.out.splitlines()
     assert lines[0] == "fold-batch-norm: 0 rewrites, 2 declined"
-    own = lines[: lines.index("for the layout that target 'portable' wants:")]
-    places = [line.strip() for line in own if f"{border}:" in line]
+    places = [line.strip() for line in lines if f"{border}:" in line]
     assert [p.split(": ", 1)[1] for p in places] == [
         "x = self.conv1(self.norm1(x))  # first",
         "return self.conv2(self.norm2(x.relu()))  # second",
@@ -91,7 +90,16 @@ def test_explain_json_names_node_rule_and_line(border):
 
 def test_explain_tells_the_note_of_a_pass_that_found_nothing(border):
     called = call("explain", border, "--passes", "expand-attention", "-q")
-    assert called.out.splitlines()[:2] == [
+    assert called.out.splitlines() == [
         "expand-attention: 0 rewrites, 0 declined",
         "  note: the program has no scaled_dot_product_attention",
     ]
+
+
+def test_explain_tells_what_the_layout_of_a_target_takes(border):
+    called = call("explain", border, "--preset", "float", "--target", "ort-x64", "-q")
+    assert called.code == 0, called.err
+    text = called.out.partition("for the layout that target 'ort-x64' wants:")[2]
+    assert "space-to-depth: " in text
+    value = call("explain", border, "--passes", "fold-batch-norm", "--json", "-q").json
+    assert [entry["name"] for entry in value["legalize"]][0] == "expand-attention"

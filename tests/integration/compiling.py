@@ -51,13 +51,14 @@ class OneModel(PluginHost):
 
 
 class Warnings(Talk):
-    """Keeps what is said aloud."""
+    """Keeps what is said aloud, but for what is said of this processor."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
     def warn(self, text: str) -> None:
-        self.heard.append(text)
+        if "this processor has no VNNI" not in text:
+            self.heard.append(text)
 
 
 def compile_case(
