@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from rewrite.pipeline import PassReport
+
+_WIDTH = 96
+"""Columns that a list of names may take."""
 
 
 @contextlib.contextmanager
@@ -78,7 +82,8 @@ class Console(Talk):
     def flush(self) -> None:
         """Name the passes that found nothing, if there are any."""
         if self._idle:
-            self.show(f"  nothing to do: {', '.join(self._idle)}", "green")
+            text = f"  nothing to do: {', '.join(self._idle)}"
+            self.show("\n".join(textwrap.wrap(text, _WIDTH, subsequent_indent="    ")), "green")
             self._idle.clear()
 
     def show_step(self, text: str) -> None:

@@ -21,7 +21,7 @@ _LOW_SQNR = 20.0
 """In dB. Below it, an error of a tenth of the output, classes begin to change."""
 
 
-_LEGEND = "signal over error of the worst output: 20 is an error of 10 %, 40 of 1 %, 60 of 0.1 %"
+_LEGEND = "signal over error of the worst output: 20 is an error of 10 %, 40 of 1 %"
 
 _HIDDEN = 6.0
 """In dB. A batch that agrees so much less than all together has twice their relative error."""
@@ -75,10 +75,10 @@ def runtime_rows(
     name: str, values: Mapping[str, Any], reasons: bool = True
 ) -> Iterator[tuple[str, str]]:
     """Return what one runtime made of the file: agreement, int8 kernels, fallbacks."""
-    against = " with what was simulated" if "against_model" in values else " with the model"
+    against = "as simulated" if "against_model" in values else "as the model"
     found = values["agreement"]
     yield name, _agreement(found, against) if found else "did not run the file"
-    for what, words in (("other_sizes", "at other sizes"), ("against_model", "with the model")):
+    for what, words in (("other_sizes", "at other sizes"), ("against_model", "as the model")):
         if values.get(what):
             yield "", f"{words} {_agreed(values[what])}"
     if values.get("problem"):
@@ -141,7 +141,7 @@ def _left_float(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _agreement(values: Mapping[str, Any], against: str) -> str:
-    parts = [f"agrees{against} {_agreed(values)}"]
+    parts = [f"{against} {_agreed(values)}"]
     if values.get("top1_percent") is not None:
         parts.append(f"top-1 {values['top1_percent']:.2f} %")
     layers = values.get("layers")
