@@ -75,7 +75,11 @@ class OnnxRuntime:
 
     def load(self, path: str | Path, threads: int = 0) -> LoadedOnnx:
         """Load a file at the level that users run by default (all optimizations)."""
-        return LoadedOnnx(Path(path), threads, _exact_session(str(path), _options, threads))
+        usual = _session(str(path), _options(threads))
+        exact = usual
+        if saturates() and _computes_integers(Path(path)):
+            exact = _exact_session(usual, str(path), _options, threads)
+        return LoadedOnnx(Path(path), threads, usual, exact)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class LoadedOnnx:
 
     path: Path
     threads: int
+    usual: onnxruntime.InferenceSession
+    """The one that users make."""
     session: onnxruntime.InferenceSession
     """It computes what the file says, on processors that saturate too."""
 
@@ -96,17 +102,16 @@ class LoadedOnnx:
         self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None
     ) -> list[float]:
         """Return milliseconds of single runs, after a warm-up."""
-        session = self._as_users_run() if saturates() else self.session
         given = dict(feeds)
-        session.run(None, given)
-        return milliseconds(lambda: session.run(None, given), repeats, seconds)
+        _run(self.usual, [output.name for output in self.usual.get_outputs()], given)
+        return milliseconds(lambda: self.usual.run(None, given), repeats, seconds)
 
     def caveat(self, feeds: Mapping[str, Array]) -> str:
         """Return what users of this processor must know to get these results."""
-        if not saturates():
+        if self.usual is self.session:
             return ""
         names = [output.name for output in self.session.get_outputs()]
-        usual = _run(self._as_users_run(), names, feeds)
+        usual = _run(self.usual, names, feeds)
         exact = self.run(feeds)
         if not differ(usual, exact):
             return ""
@@ -114,9 +119,6 @@ class LoadedOnnx:
             "this processor has no VNNI, and int8 sums saturate on it: the file was checked with "
             f"{_EXACT}=1; without it agrees to {least_db(exact, usual):.1f} dB"
         )
-
-    def _as_users_run(self) -> onnxruntime.InferenceSession:
-        return _session(str(self.path), _options(self.threads))
 
     def kernels(self) -> list[KernelVerdict]:
         """Return one verdict per compute node, read from the graph that the session runs."""
@@ -170,7 +172,8 @@ def run_with_outputs(
         )
         return made
 
-    session = _exact_session(model.SerializeToString(), options, threads)
+    given = model.SerializeToString()
+    session = _exact_session(_session(given, options(threads)), given, options, threads)
     return _run(session, list(tensors), feeds)
 
 
@@ -181,8 +184,17 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
+def _computes_integers(path: Path) -> bool:
+    """Tell whether a file has anything that int8 kernels compute."""
+    graph = onnx.load(path, load_external_data=False).graph
+    return any("Linear" in node.op_type or "Integer" in node.op_type for node in graph.node)
+
+
 def _exact_session(
-    model: str | bytes, options: Callable[[int], onnxruntime.SessionOptions], threads: int
+    usual: onnxruntime.InferenceSession,
+    model: str | bytes,
+    options: Callable[[int], onnxruntime.SessionOptions],
+    threads: int,
 ) -> onnxruntime.InferenceSession:
     """Return a session in which int8 sums do not saturate, whatever the processor.
 
@@ -190,7 +202,6 @@ def _exact_session(
     turn every weight into uint8, such as one that two nodes read; then it multiplies the floats
     that the integers stand for.
     """
-    usual = _session(model, options(threads))
     if not saturates():
         return usual
     for entry in (_EXACT, _NO_INT8):
