@@ -223,6 +223,22 @@ def test_pt2_loads_in_torch_and_agrees(tiny, tmp_path):
     assert called.json["artifact"]["path"] == str(file)
 
 
+KEYWORDS = """
+def inputs():
+    return {"x": torch.ones(2, 4)}
+
+
+dynamic_shapes = {"x": {0: torch.export.Dim("batch", max=8)}}
+"""
+
+
+def test_pt2_of_keyword_inputs_keeps_dynamic_sizes(tmp_path):
+    path, file = linear_model(tmp_path, more=KEYWORDS), tmp_path / "k.pt2"
+    called = call(path, "-o", file, "-q")
+    assert called.code == 0, called.err
+    assert torch.export.load(file).module()(x=torch.ones(5, 4)).shape == (5, 4)
+
+
 def test_quantized_pt2_loads_with_the_markers(tiny, tmp_path):
     import rewrite.quantization.markers  # noqa: F401
 
