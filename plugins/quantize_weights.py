@@ -48,6 +48,7 @@ class QuantizeWeights(RulePass):
     before = ("insert-quantizers",)
     precisions = ("float", "w8", "w4")
     least_opset = 21
+    opset_hint = "--target ort-weight-only, whose kernels take block=16 and more"
 
     bits: Literal[4, 8] = option(4, help="Bits of a weight.")
     block: int = option(

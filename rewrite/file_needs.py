@@ -41,7 +41,7 @@ def with_opset_for(passes: Sequence[Pass], target: Target, asked: int | None) ->
             raise UsageError(
                 f"'{each.name}' needs opset {least}, "
                 f"and target '{target.name}' takes up to {newest}",
-                hint="--target ort-weight-only, whose kernels take block=16 and more",
+                hint=each.opset_hint or "choose another target: rewrite targets",
             )
         if asked is not None and asked < least:
             raise UsageError(

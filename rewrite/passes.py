@@ -109,6 +109,8 @@ class Pass(ABC):
     """Passes without which nothing of it is in a file."""
     least_opset: ClassVar[int] = 0
     """The first opset that has what it makes."""
+    opset_hint: ClassVar[str] = ""
+    """What to do where a target takes no such opset."""
     preserves: ClassVar[tuple[str, ...]] = ()
     """Analyses that are still valid afterwards."""
     resumes: ClassVar[bool] = False
