@@ -17,6 +17,7 @@ from rewrite.errors import CheckError
 from rewrite.lowering.decompositions import DECOMPOSITIONS
 from rewrite.lowering.lift import Decomposable, lift, traced
 from rewrite.lowering.markers import marker_translations
+from rewrite.lowering.registry import kept_registry
 from rewrite.lowering.untranslated import explain
 from rewrite.program import Program
 from rewrite.provenance import source_line
@@ -60,7 +61,7 @@ def export_onnx(
 def _translate(
     exported: torch.export.ExportedProgram, opset: int, table: dict[Any, Callable[..., Any]]
 ) -> torch.onnx.ONNXProgram | None:
-    with torch.no_grad():
+    with torch.no_grad(), kept_registry():
         return torch.onnx.export(
             exported,
             opset_version=opset,

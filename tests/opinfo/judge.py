@@ -23,7 +23,6 @@ from rewrite.errors import CaptureError, CheckError, RewriteError
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
 
-from .registry import keep_registry
 from .samples import Sample, samples
 
 OUTCOMES = ("wrong", "crash", "slow", "refused by a check", "no translation", "capture", "agrees")
@@ -50,7 +49,6 @@ class Host(PluginHost):
 
 def judge(entry: OpInfo, count: int, preset: str = "float") -> dict[str, Any]:
     """Return the outcome of an entry and its reason, over `count` samples."""
-    keep_registry()
     found: list[tuple[str, str]] = []
     try:
         with _limit(SECONDS):
