@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
+from rewrite.checks.floors import hold_on_runtime, hold_program
 from rewrite.checks.samples import Sample
 from rewrite.descriptors import Lowering
 from rewrite.equivalence import Difference
@@ -20,19 +21,10 @@ from rewrite.file_parts import size_of
 from rewrite.kernel_counts import int8_summary, require_int8
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
-from rewrite.lowering.agreement import (
-    end_to_end,
-    floor_of,
-    layer_by_layer,
-    of_program,
-    require,
-    require_model,
-    simulate,
-)
+from rewrite.lowering.agreement import end_to_end, layer_by_layer, simulate
 from rewrite.lowering.lower import Lowered, feeds, lower, save
 from rewrite.lowering.origin import origin_of_named
 from rewrite.on_runtime import OnRuntime
-from rewrite.output_agreement import LOWEST_LOSSY_SQNR
 from rewrite.program import Program
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, get_runtime
 from rewrite.talk import Talk
@@ -195,7 +187,12 @@ def build_artifact(
         if error is not None and decides and request.checks == "strict":
             raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
     if artifact.first is None and request.checks != "off":
-        _hold_program(artifact, program, samples, request, talk, lossy=lossy)
+        artifact.simulated = artifact.simulated or simulate(program, samples)
+        error = hold_program(lowered, samples, artifact.simulated, request, lossy=lossy)
+        if error is not None and request.checks == "strict":
+            raise error
+        if error is not None:
+            talk.warn(error.what)
     if request.require_int8 is not None:
         _require_int8(artifact, target, request.require_int8)
     return artifact
@@ -233,7 +230,7 @@ def _problem(
     try:
         artifact.run_on(runtime, program, samples, request.threads)
         if request.checks != "off":
-            _hold(artifact.runtimes[-1], artifact.lowered, request, loss, lossy=lossy)
+            hold_on_runtime(artifact.runtimes[-1], artifact.lowered, request, loss, lossy=lossy)
     except RuntimeFailure as failure:
         where = origin_of_named(artifact.lowered.model, failure.what)
         error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
@@ -243,48 +240,6 @@ def _problem(
         return None
     artifact.runtimes[-1].problem = error.what
     return error
-
-
-def _hold(
-    found: OnRuntime, lowered: Lowered, request: Request, loss: Difference | None, *, lossy: bool
-) -> None:
-    """Hold what a runtime made of the file to the program, at all sizes, and to the model."""
-    assert found.agreement is not None and found.model is not None
-    half = lowered.computes_half
-    floor = floor_of(quantized=lowered.is_quantized, half=half)
-    require(found.agreement, floor, loss=loss)
-    if found.resized is not None:
-        require(found.resized, floor, loss=loss, place=" at other sizes")
-    require_model(found.model, _least(request, lossy=lossy, half=half), lossy=lossy)
-
-
-def _hold_program(
-    artifact: Artifact,
-    program: Program,
-    samples: Sequence[Sample],
-    request: Request,
-    talk: Talk,
-    *,
-    lossy: bool,
-) -> None:
-    """Hold a program to the model where nothing here runs its file."""
-    assert artifact.lowered is not None
-    artifact.simulated = artifact.simulated or simulate(program, samples)
-    agreement = of_program(program, samples, artifact.simulated)
-    least = _least(request, lossy=lossy, half=artifact.lowered.computes_half)
-    try:
-        require_model(agreement, least, lossy=lossy, what="the program, as it is simulated,")
-    except CheckError as error:
-        if request.checks == "strict":
-            raise
-        talk.warn(error.what)
-
-
-def _least(request: Request, *, lossy: bool, half: bool) -> float:
-    """Return the SQNR against the model that is asked for, or that goes without asking."""
-    if request.min_sqnr is not None:
-        return request.min_sqnr
-    return LOWEST_LOSSY_SQNR if lossy else floor_of(quantized=False, half=half)
 
 
 def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:

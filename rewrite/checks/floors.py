@@ -1,0 +1,59 @@
+"""How near a file must be to what was simulated, and to the model, by what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rewrite.checks.samples import Sample
+from rewrite.equivalence import Difference
+from rewrite.errors import CheckError
+from rewrite.lowering.agreement import floor_of, of_program, require, require_model
+from rewrite.lowering.lower import Lowered
+from rewrite.on_runtime import OnRuntime
+from rewrite.output_agreement import LOWEST_LOSSY_SQNR
+
+if TYPE_CHECKING:
+    from rewrite.request import Request
+
+
+def hold_on_runtime(
+    found: OnRuntime, lowered: Lowered, request: Request, loss: Difference | None, *, lossy: bool
+) -> None:
+    """Hold what a runtime made of a file to the program, at all sizes, and to the model.
+
+    Raises:
+        CheckError: with what was reached, and what is required.
+    """
+    assert found.agreement is not None and found.model is not None
+    half = lowered.computes_half
+    floor = floor_of(quantized=lowered.is_quantized, half=half)
+    require(found.agreement, floor, loss=loss)
+    if found.resized is not None:
+        require(found.resized, floor, loss=loss, place=" at other sizes")
+    require_model(found.model, _least(request, lossy=lossy, half=half), lossy=lossy)
+
+
+def hold_program(
+    lowered: Lowered,
+    samples: Sequence[Sample],
+    simulated: Sequence[Sequence[Any]],
+    request: Request,
+    *,
+    lossy: bool,
+) -> CheckError | None:
+    """Hold a program to the model where nothing here runs its file; return what is wrong."""
+    agreement = of_program(lowered.program, samples, simulated)
+    least = _least(request, lossy=lossy, half=lowered.computes_half)
+    try:
+        require_model(agreement, least, lossy=lossy, what="the program, as it is simulated,")
+    except CheckError as error:
+        return error
+    return None
+
+
+def _least(request: Request, *, lossy: bool, half: bool) -> float:
+    """Return the SQNR against the model that is asked for, or that goes without asking."""
+    if request.min_sqnr is not None:
+        return request.min_sqnr
+    return LOWEST_LOSSY_SQNR if lossy else floor_of(quantized=False, half=half)
