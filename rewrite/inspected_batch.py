@@ -54,6 +54,7 @@ class InspectedBatch:
         self.given = dict(zip(names, self.flat, strict=True))
 
     def measure(self, total: OutputLoss) -> None:
+        """Measure every layer alone, and all of them together."""
         outputs = self.float.run_inputs(self.args, self.kwargs)
         Interpreter(self.quantized, self._alone).run_inputs(self.args, self.kwargs)
         actual = Interpreter(self.quantized, self._together).run_inputs(self.args, self.kwargs)
@@ -63,6 +64,7 @@ class InspectedBatch:
             self.progress("inspect", done, len(self.local))
 
     def measure_together(self, total: OutputLoss) -> None:
+        """Measure all layers together alone: it costs two runs."""
         exact = Interpreter(self.plain).run_inputs(self.args, self.kwargs)
         actual = Interpreter(self.quantized).run_inputs(self.args, self.kwargs)
         self._add(total, exact, actual)
