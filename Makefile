@@ -19,7 +19,7 @@ PIP_OPTIONS := -c constraints.txt
 .PHONY: help venv install demo test lint types unit fuzz bench docs clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(BIN)/python ## Create the virtual environment
 
@@ -54,6 +54,18 @@ types: install ## Check types
 unit: install ## Run the tests
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
 
+test-torch: ## Run the tests on another torch: make test-torch TORCH=2.15.0
+	@test -n "$(TORCH)" || { echo "error: which torch? make test-torch TORCH=2.15.0"; exit 1; }
+	$(MAKE) install VENV=.venv-torch-$(TORCH)
+	.venv-torch-$(TORCH)/bin/python -m pip install torch==$(TORCH)
+	$(ONE_THREAD) .venv-torch-$(TORCH)/bin/pytest -n $(WORKERS)
+
+test-onnxruntime: ## Run the tests of files on another ONNX Runtime: ... ORT=1.32.0
+	@test -n "$(ORT)" || { echo "error: which one? make test-onnxruntime ORT=1.32.0"; exit 1; }
+	$(MAKE) install VENV=.venv-ort-$(ORT)
+	.venv-ort-$(ORT)/bin/python -m pip install onnxruntime==$(ORT)
+	$(ONE_THREAD) .venv-ort-$(ORT)/bin/pytest -n $(WORKERS) tests/runtimes tests/targets tests/lowering
+
 fuzz: install ## Compile random models for hours, and compare the files with eager torch
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --seeds $(SEEDS) --jobs $(WORKERS) --keep $(FOUND) \
 	  --out $(FOUND)/table.md --shrink
@@ -68,5 +80,5 @@ docs: install ## Write the generated pages of docs/
 	$(BIN)/python -m rewrite.cli.docs > docs/cli.md.tmp && mv docs/cli.md.tmp docs/cli.md
 
 clean: ## Remove the virtual environment and all that was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
