@@ -16,7 +16,7 @@ FOUND ?= fuzz-found
 PIP_OPTIONS := -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test lint types unit fuzz bench docs clean
+.PHONY: help venv install demo test lint types unit test-torch test-onnxruntime fuzz bench docs clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
