@@ -20,7 +20,7 @@ from rewrite.lowering.steer import FAULTS
 from rewrite.runtimes import get_runtime
 from rewrite.target import AVOIDABLE, Target
 
-from .models import quantized, run, written
+from .models import quantized, run, seven_bits, written
 
 IMAGE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 ROWS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
@@ -175,7 +175,7 @@ def test_products_of_fixed_size_without_a_bias_are_held(case, tmp_path):
     openvino = pytest.importorskip("openvino")
     torch.manual_seed(0)
     module, dynamic, held = PRODUCTS[case]
-    program = quantized(module, ROWS, target="openvino", dynamic=dynamic)
+    program = quantized(module, ROWS, target=seven_bits("openvino"), dynamic=dynamic)
     lowered = lower(program, 20, {}, {}, ("product-without-bias",))
     assert lowered.ops().get("Max", 0) == held
     model = openvino.Core().compile_model(

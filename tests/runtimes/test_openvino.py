@@ -10,6 +10,7 @@ from rewrite.runtimes import RuntimeFailure, get_runtime
 from rewrite.runtimes.openvino import OpenVino
 
 from .graphs import S8, U8, Graph, conv_residual_block, transformer_block
+from .verdicts import needs_vnni
 
 openvino = pytest.importorskip("openvino")
 pytestmark = pytest.mark.skipif(
@@ -102,6 +103,7 @@ def test_residual_branch_left_float(inner, batch, tmp_path):
     assert fused is not (inner is None and batch == 3)
 
 
+@needs_vnni
 def test_quantizer_between_a_convolution_and_an_addition_may_not_round(tmp_path):
     """Behind another convolution the sum is as without that quantizer, to a level in a hundred."""
     step, sums = 0.05, []
@@ -196,6 +198,7 @@ def test_matmul_weight_per_channel_along_the_input(ov):
     check(ov(g)["m"], "FullyConnected", reason="only the output axis, 1 here, works")
 
 
+@needs_vnni
 @pytest.mark.parametrize(
     ("dtype", "zero_point", "reason"),
     [(U8, 0, None), (S8, 0, None), (U8, 128, "activation has zero point 128")],
@@ -228,6 +231,7 @@ def test_matmul_of_two_activations(ov, a, b, reason):
     check(ov(g)["m"], "MatMul", reason=reason)
 
 
+@needs_vnni
 @pytest.mark.parametrize("rows", [1, 16])
 def test_attention_whose_first_product_is_float(ov, rows):
     g = Graph()

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
+from rewrite.runtimes.processor import saturates
+
 from .graphs import Graph
+
+needs_vnni = pytest.mark.skipif(
+    saturates(), reason="without VNNI OpenVINO has other int8 kernels, and these saturate"
+)
+"""What is said of OpenVINO's int8 kernels was found out on processors that have it."""
 
 
 def image(opset: int = 17, **qdq) -> tuple[Graph, str]:

@@ -246,7 +246,7 @@ def test_a_third_party_adds_one(tmp_path):
         ('[[fault]]\nruntimes = "a"', "unknown key of a fault 'runtimes'"),
         ("{}\nrole = 'weights'", "unknown role of a spec 'weights'"),
         ("{}\navoid = 'a'", "unknown fault to avoid 'a'"),
-        ("{}\nopset = 21", "fault 'a': opset 21 is no range"),
+        ("{}\nopset = 21", "opset of a fault is 21, not a list"),
         ("{}\nversions = '1'", "'1' is no condition on versions"),
         ("{}\nuse = {dtypes = 'int8'}", r"unknown key of \[spec.use\] 'dtypes'"),
     ],
