@@ -15,6 +15,8 @@ from integration.compiling import Warnings, compile_case
 from onnx import numpy_helper
 
 from rewrite import CheckError, Target
+from rewrite.checks.samples import EXAMPLE, Sample
+from rewrite.interpret import Interpreter
 from rewrite.lint import lint, rules_of
 from rewrite.lowering.agreement import LARGEST_LAYER_DIFFERENCE
 from rewrite.plugin_host import PluginHost
@@ -62,14 +64,21 @@ def test_a_file_keeps_the_rules_of_its_target(name, case, compiled):
         assert not heard and not result.artifact.runtimes
 
 
+def on_onnxruntime(artifact):
+    """Run a file for elsewhere on its example, and compare it with what is simulated."""
+    program = artifact.lowered.program
+    artifact.simulated = [Interpreter(program).run_inputs(*program.example)]
+    sample = Sample(EXAMPLE, program.example, artifact.simulated[0])
+    artifact.run_on(get_runtime("onnxruntime"), program, [sample], threads=1)
+    return artifact.runtimes.pop().agreement
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_files_for_elsewhere_are_what_was_simulated(name, case, compiled):
     result, _ = compiled(name, case)
     artifact = result.artifact
-    inputs = [artifact.lowered.program.example]
-    artifact.run_on(get_runtime("onnxruntime"), artifact.lowered.program, inputs, threads=1)
-    agreement = artifact.runtimes.pop().agreement
+    agreement = on_onnxruntime(artifact)
     assert agreement.difference.sqnr_db >= LOWEST_SQNR
     assert agreement.layers.compared == agreement.layers.total > 0
     assert agreement.layers.max_lsb <= LARGEST_LAYER_DIFFERENCE
@@ -165,9 +174,7 @@ def test_qnn_takes_sixteen_bits_of_activations_beside_eight_of_weights(case, ops
     assert {d for n, d in types.items() if re.search("(weight|bias)_int", n)} == {"int8", "int32"}
     norms = {"int8"} if case == "block" else set()
     assert {d for n, d in types.items() if n.startswith("qdq.")} == {"uint16"} | norms
-    inputs = [artifact.lowered.program.example]
-    artifact.run_on(get_runtime("onnxruntime"), artifact.lowered.program, inputs, threads=1)
-    agreement = artifact.runtimes.pop().agreement
+    agreement = on_onnxruntime(artifact)
     assert agreement.difference.sqnr_db >= LOWEST_SQNR_OF_16_BITS
     assert agreement.layers.max_lsb <= LARGEST_LAYER_DIFFERENCE
 
