@@ -107,6 +107,7 @@ class Artifact:
         if runtime.name == "onnxruntime":
             agreement.layers = layer_by_layer(lowered, self.path, names, samples[0].inputs)
         found.agreement, found.resized, found.model = agreement, ends.resized, ends.model
+        found.model_resized = ends.model_resized
         found.kernels = loaded.kernels()
         flat = program.signature.flatten_inputs(*samples[0].inputs)
         found.caveat = loaded.caveat(feeds(program, flat, names)) if lowered.is_quantized else ""

@@ -23,6 +23,8 @@ class OnRuntime:
     model: Agreement | None = None
     """With the eager model; None when it could not run the file."""
     kernels: list[KernelVerdict] = field(default_factory=list)
+    model_resized: Agreement | None = None
+    """With the eager model at other sizes; None where all are fixed."""
     caveat: str = ""
     """What its users must know on a machine like this one; empty if nothing."""
     problem: str = ""

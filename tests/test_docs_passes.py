@@ -23,6 +23,7 @@ from rewrite.quantization import (
     biases,
     cache,
     freeze,
+    joins,
     observe,
     obstacles,
     padding,
@@ -44,7 +45,7 @@ ELSEWHERE = {
     "convolve-batch-norm": (fold_batch_norm,),
     "split-composites": (fold_batch_norm, convolve_batch_norm),
     "halve-floats": (compute, ranges, weights),
-    "insert-quantizers": (obstacles, placement, profit),
+    "insert-quantizers": (joins, obstacles, placement, profit),
     "calibrate": (batches, biases, cache, freeze, observe, padding),
 }
 """Modules that give reasons for a pass, beside its own."""

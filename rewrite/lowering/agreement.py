@@ -46,7 +46,9 @@ class EndToEnd:
     resized: Agreement | None
     """With the program, at other sizes of the dynamic dimensions; None where there are none."""
     model: Agreement
-    """With the eager model, on all of them."""
+    """With the eager model, on the example and the calibration batches."""
+    model_resized: Agreement | None
+    """With the eager model at other sizes; None where there are none."""
 
 
 def simulate(program: Program, samples: Sequence[Sample]) -> list[list[Any]]:
@@ -75,16 +77,19 @@ def end_to_end(
         RuntimeFailure: when the runtime cannot run the file, naming the sizes.
     """
     judge = Judge(program)
-    simulated, resized, model = Comparison(judge), Comparison(judge), Comparison(judge)
+    simulated, resized, model, others = (Comparison(judge) for _ in range(4))
     for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
         results = _run(loaded, feeds(program, flat, input_names), sample)
         outputs = _paired(program, values, results, sample, "the program")
         (resized if sample.is_resized else simulated).add(outputs, flat, sample.label)
         outputs = _paired(program, sample.expected, results, sample, "the model")
-        model.add(outputs, flat, sample.label)
-    others = resized.agreement() if any(sample.is_resized for sample in samples) else None
-    return EndToEnd(simulated.agreement(), others, model.agreement())
+        (others if sample.is_resized else model).add(outputs, flat, sample.label)
+    if not any(sample.is_resized for sample in samples):
+        return EndToEnd(simulated.agreement(), None, model.agreement(), None)
+    return EndToEnd(
+        simulated.agreement(), resized.agreement(), model.agreement(), others.agreement()
+    )
 
 
 def of_program(

@@ -190,6 +190,21 @@ def _computes_integers(path: Path) -> bool:
     return any("Linear" in node.op_type or "Integer" in node.op_type for node in graph.node)
 
 
+def _multiplies_activations(graph: onnx.GraphProto) -> bool:
+    """Tell whether a product takes two dequantized values of which none is a weight."""
+    constants = {tensor.name for tensor in graph.initializer}
+    activations = {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] not in constants
+    }
+    moved = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Slice"}
+    for node in graph.node:
+        if node.op_type in moved and node.input[0] in activations:
+            activations.add(node.output[0])
+    return any(node.op_type == "MatMul" and set(node.input) <= activations for node in graph.node)
+
+
 def _exact_session(
     usual: onnxruntime.InferenceSession,
     model: str | bytes,
@@ -204,7 +219,13 @@ def _exact_session(
     """
     if not saturates():
         return usual
-    for entry in (_EXACT, _NO_INT8):
+    if isinstance(model, bytes):
+        graph = onnx.load_model_from_string(model).graph
+    else:
+        graph = onnx.load(model, load_external_data=False).graph
+    # Only weights are turned into uint8: a product of two activations saturates all the same.
+    entries = (_NO_INT8,) if _multiplies_activations(graph) else (_EXACT, _NO_INT8)
+    for entry in entries:
         exact = options(threads)
         exact.add_session_config_entry(entry, "1")
         with contextlib.suppress(RuntimeFailure):

@@ -77,7 +77,7 @@ def test_summary_tells_file_agreement_and_metrics(floating):
     lines = floating.called.out.splitlines()
     assert lines[0].split()[:2] == ["wrote", str(floating.file)]
     assert "opset 20, target ort-x64" in lines[0]
-    assert "agrees" in lines[1]
+    assert "as simulated" in lines[1]
     heading = next(i for i, line in enumerate(lines) if line.startswith("metric"))
     assert lines[heading].split() == ["metric", "eager", "program", "deployed"]
     assert lines[heading + 1].split()[0] == "mean"

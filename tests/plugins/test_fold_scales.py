@@ -102,7 +102,7 @@ def test_a_layer_called_twice_has_two_weights():
 
 
 def test_a_program_without_any_is_told():
-    assert outcome(captured(net(lambda m, x: m.conv(x)), IMAGE), FOLD).notes
+    assert outcome(captured(net(lambda m, x: m.conv(x)), IMAGE), FOLD).nothing
 
 
 def test_the_sum_behind_it_is_one_of_integers(tmp_path):

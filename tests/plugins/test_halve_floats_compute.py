@@ -21,7 +21,7 @@ from rewrite.quantization.markers import DEQUANTIZE, QUANTIZE
 from rewrite.testing import check_declines, check_pass
 
 from .models import GOLDEN, Call, captured, context, outcome, randn, run, target
-from .test_halve_floats import IDS, IMAGES, RUNTIMES, agreement, decoder, lowered, net, written
+from .test_halve_floats import IDS, IMAGES, RUNTIMES, agreed, decoder, lowered, net, written
 
 aten = torch.ops.aten
 HALF = HalveFloats(form="compute")
@@ -111,7 +111,7 @@ def test_runtimes_compute_what_the_program_does(name, runtime, tmp_path):
     graph = onnx.load(path).graph
     kinds = [v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)]
     assert TensorProto.FLOAT16 not in kinds
-    assert agreement(program, path, runtime) >= LOWEST_HALF_SQNR
+    assert agreed(program, path, runtime) >= LOWEST_HALF_SQNR
 
 
 def test_every_operator_of_the_tables_was_run():
@@ -251,7 +251,7 @@ def test_scales_are_float16_where_the_target_computes_so(tmp_path):
     markers = [n for n in program.graph.nodes if n.target in (QUANTIZE, DEQUANTIZE)]
     scales = {program.weight(str(n.args[1].target)).dtype for n in markers}
     assert markers and scales == {torch.float16}
-    assert agreement(program, path, "openvino") >= LOWEST_QUANTIZED_SQNR
+    assert agreed(program, path, "openvino") >= LOWEST_QUANTIZED_SQNR
     rules = ("half-scales", "positive-scales", "float-bias", "bit-widths", "zero-point-zero")
     plain = target("tensorrt")
     assert set(rules) <= set(plain.rules)
