@@ -22,6 +22,7 @@ from rewrite.quantization import (
     batches,
     biases,
     cache,
+    coordinates,
     freeze,
     joins,
     observe,
@@ -45,7 +46,7 @@ ELSEWHERE = {
     "convolve-batch-norm": (fold_batch_norm,),
     "split-composites": (fold_batch_norm, convolve_batch_norm),
     "halve-floats": (compute, ranges, weights),
-    "insert-quantizers": (joins, obstacles, placement, profit),
+    "insert-quantizers": (coordinates, joins, obstacles, placement, profit),
     "calibrate": (batches, biases, cache, freeze, observe, padding),
 }
 """Modules that give reasons for a pass, beside its own."""

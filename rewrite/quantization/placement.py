@@ -191,8 +191,10 @@ class _Planner:
     def _why_no_rule(self, node: fx.Node) -> str:
         if isinstance(node.target, torch._ops.HigherOrderOperator):
             return "its layers are in a branch, where nothing is quantized"
-        what = "it" if kind(node) else f"'{getattr(node.target, '__name__', node.target)}'"
-        return f"target '{self.target.name}' has no rule for {what}"
+        if kind(node):
+            return f"target '{self.target.name}' has no rule for it"
+        operator = getattr(node.target, "__name__", node.target)
+        return f"target '{self.target.name}' has no rule for '{operator}'"
 
     def _absorbed(self, node: fx.Node) -> fx.Node | None:
         user = _only_user(node)
