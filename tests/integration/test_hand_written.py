@@ -13,7 +13,7 @@ FLOAT = {
 }
 """Why a layer of a net stays float."""
 LOSSY = {"graph": -10.0}
-"""Against the model, in dB, what 8 bits leave of a net: here a few sums that nearly cancel."""
+"""Floors against the model, in dB, of nets that 8 bits ruin; why is not known of this one."""
 _NO_RULE = ("lstm", "gru", "recurrent", "embedding", "rnn")
 """Layers that the target has no rule for, by their operators."""
 
