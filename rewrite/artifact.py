@@ -26,6 +26,7 @@ from rewrite.lowering.lower import Lowered, feeds, lower, save
 from rewrite.lowering.origin import origin_of_named
 from rewrite.on_runtime import OnRuntime
 from rewrite.program import Program
+from rewrite.provenance import source_line
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, get_runtime
 from rewrite.talk import Talk
 from rewrite.target import Target
@@ -236,11 +237,21 @@ def _problem(
         where = origin_of_named(artifact.lowered.model, failure.what)
         error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
     except CheckError as failure:
-        error = failure
+        where = failure.where or _line_of_output(program, failure.what)
+        error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
     else:
         return None
     artifact.runtimes[-1].problem = error.what
     return error
+
+
+def _line_of_output(program: Program, what: str) -> str:
+    """Return the user's line that makes the output named in a sentence, or the only one."""
+    outputs = dict(zip(program.signature.output_names, program.outputs(), strict=True))
+    named = [name for name in outputs if f"'{name}" in what] or list(outputs)
+    # Of `out` and `out_1` the longer one; of several that are not named none.
+    node = outputs[max(named, key=len)] if len(named) < 2 or f"'{named[0]}" in what else None
+    return source_line(node) if isinstance(node, fx.Node) else ""
 
 
 def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:

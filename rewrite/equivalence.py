@@ -21,6 +21,10 @@ EXACT_RELATIVE_ERROR = 1e-10
 """Float64 leaves ~1e-16 after honest algebra; anything near this bound is a different function."""
 
 
+class TooFar(CheckError):
+    """A program computes something else than before."""
+
+
 @dataclass(frozen=True)
 class Integers:
     """The output of integers or truth values that agrees least."""
@@ -73,8 +77,9 @@ def check(pass_: Pass, before: list[list[Any]], after: list[list[Any]]) -> Diffe
     """Compare float64 outputs and hold the pass to its equivalence class.
 
     Raises:
-        CheckError: when an exact pass is off by more than 1e-10, an approximate one by more than
-            its bound, or any pass produces NaN where there was none.
+        TooFar: when an exact pass is off by more than 1e-10, or an approximate one by more than
+            its bound.
+        CheckError: when any pass produces NaN where there was none, or changes a shape.
     """
     for b, a in zip(before, after, strict=True):
         _require_same_shapes(pass_, b, a)
@@ -86,13 +91,13 @@ def check(pass_: Pass, before: list[list[Any]], after: list[list[Any]]) -> Diffe
         )
     worst = difference(compared)
     if pass_.equivalence == "exact" and not worst.relative <= EXACT_RELATIVE_ERROR:
-        raise CheckError(
+        raise TooFar(
             f"pass '{pass_.name}' claims to be exact, but its relative error in float64 is "
             f"{worst.relative:.2e} (allowed: {EXACT_RELATIVE_ERROR:.0e})",
             hint="this is a bug of the pass: leave it out, and report the model",
         )
     if pass_.equivalence == "approximate" and not worst.relative <= pass_.bound:
-        raise CheckError(
+        raise TooFar(
             f"pass '{pass_.name}' promises a relative error under {pass_.bound:g}, "
             f"but it is {worst.relative:.2e}",
             hint="leave the pass out for this model",

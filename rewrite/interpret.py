@@ -26,6 +26,8 @@ class Interpreter:
     def __init__(self, program: Program, intercept: Intercept | None = None) -> None:
         self._intercept = intercept
         self._program = program
+        self.node: fx.Node | None = None
+        """The one that is evaluated, or that failed."""
         self._dying = _last_uses(program.graph)
 
     def run_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
@@ -37,6 +39,7 @@ class Interpreter:
                 if node.op == "output":
                     result = map_arg(node.args[0], values.__getitem__)
                     return list(result) if isinstance(result, (tuple, list)) else [result]
+                self.node = node
                 values[node] = self.evaluate(node, values, inputs)
                 for dead in self._dying[node]:
                     del values[dead]

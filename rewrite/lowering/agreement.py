@@ -16,7 +16,7 @@ from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
 from rewrite.draws import Inputs
 from rewrite.equivalence import Difference
-from rewrite.errors import CheckError
+from rewrite.errors import CheckError, first_line
 from rewrite.inputs import copied
 from rewrite.interpret import NOT_HANDLED, Interpreter
 from rewrite.lowering.lower import Lowered, feeds
@@ -29,6 +29,7 @@ from rewrite.output_agreement import (
     LayerReport,
 )
 from rewrite.program import Program
+from rewrite.provenance import source_line
 from rewrite.quantization.markers import QUANTIZE
 from rewrite.runtimes import LoadedModel, RuntimeFailure
 from rewrite.runtimes.onnxruntime import run_with_outputs
@@ -52,8 +53,24 @@ class EndToEnd:
 
 
 def simulate(program: Program, samples: Sequence[Sample]) -> list[list[Any]]:
-    """Return what a program computes on every sample, flat."""
-    return [Interpreter(program).run_inputs(*copied(sample.inputs)) for sample in samples]
+    """Return what a program computes on every sample, flat.
+
+    Raises:
+        CheckError: when it fails where the model does not, naming the user's line.
+    """
+    return [_evaluate(Interpreter(program), sample) for sample in samples]
+
+
+def _evaluate(interpreter: Interpreter, sample: Sample) -> list[Any]:
+    try:
+        return interpreter.run_inputs(*copied(sample.inputs))
+    except Exception as error:
+        at = f"at {sample.label}" if sample.is_resized else f"on {sample.label}"
+        raise CheckError(
+            f"the program fails {at}, where the model does not: {first_line(error)}",
+            where=source_line(interpreter.node) if interpreter.node is not None else None,
+            hint="if it is made for larger sizes, say so (Dim min=...); if not, report the model",
+        ) from error
 
 
 def end_to_end(

@@ -19,6 +19,7 @@ from rewrite.inputs import split_inputs
 from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context
 from rewrite.program import Program
+from rewrite.provenance import source_line
 from rewrite.quantization.batches import Inputs, check_batch, pieces
 from rewrite.quantization.cache import CalibrationCache, Progress
 from rewrite.quantization.data_digest import DataDigest
@@ -177,6 +178,7 @@ class _Observation:
         except NotFiniteError as error:
             problem = CheckError(
                 f"calibration batch {number}: {error.what}",
+                where=error.where,
                 hint="look at the batch; a NaN input or an overflow cannot be given a scale. To "
                 "leave such batches out: calibrate{nan=skip}",
             )
@@ -199,7 +201,7 @@ class _Observation:
             group = self.owners[node].group
             values = self._select(node, args[0])
             if values.numel():
-                _require_finite(values, group)
+                _require_finite(values, group, node)
                 self.estimators.observe(group, values)
         return args[0]
 
@@ -282,7 +284,8 @@ class _Observation:
             self.how.cache.save(self.progress, self.estimators.states())
 
 
-def _require_finite(values: torch.Tensor, group: str) -> None:
+def _require_finite(values: torch.Tensor, group: str, node: fx.Node) -> None:
     # The extremes are NaN or infinite when any value is, and need no memory to compute.
     if not all(bool(torch.isfinite(v)) for v in torch.aminmax(values)):
-        raise NotFiniteError(f"tensor '{group}' holds NaN or infinite values")
+        where = source_line(node) or None
+        raise NotFiniteError(f"tensor '{group}' holds NaN or infinite values", where=where)

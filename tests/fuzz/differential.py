@@ -26,7 +26,7 @@ from rewrite.talk import Talk
 
 from .judge import FLOAT_FLOOR, MARGIN, QUANTIZED_FLOOR, Verdict, beyond_noise, compare, sqnr
 from .model_files import call, input_names, load_file
-from .running import NoExactKernels, RunFile, open_file, saturates
+from .running import RunFile, open_file
 
 TARGETS = ("portable", "ort-x64", "openvino", "qnn")
 PRESETS = ("float", "int8")
@@ -39,7 +39,6 @@ AGREES, WRONG, SUSPICIOUS, TOLD, REFUSED, CRASH = (
     "crash",
 )
 BAD = (WRONG, CRASH)
-_AGREEMENT = re.compile(r"steps from the simulated|agrees with the (program|model)")
 GOOD_CLAIM = 20.0
 """In dB: an int8 file that is said to have as much must have half of it on fresh data."""
 
@@ -132,13 +131,8 @@ def _request(path: Path, target: str, preset: str, output: Path) -> Request:
         threads=1,
         static=target == "qnn",
         # Hardly a random model has kernels for everything: what breaks rules is told, and runs.
-        checks="report" if target == "qnn" or _is_inexact(preset) else "strict",
+        checks="report" if target == "qnn" else "strict",
     )
-
-
-def _is_inexact(preset: str) -> bool:
-    """Tell whether runtimes may differ here from what they compute on other processors."""
-    return preset != "float" and saturates()
 
 
 def _place(error: BaseException) -> str:
@@ -153,26 +147,21 @@ def _judge(found: Finding, path: Path, result: Result, file: Path) -> None:
     runtimes = list(result.artifact.runtimes) if result.artifact else []
     broken = {each.name: each.problem for each in runtimes if each.problem}
     names = [each.name for each in runtimes if not each.problem] or ["onnxruntime"]
-    if _is_inexact(found.preset):
-        # What the checks say of this processor is no word on the file; exact kernels decide.
-        broken = {n: p for n, p in broken.items() if not _AGREEMENT.search(p)}
-        names = ["onnxruntime"]
     summary = result.as_json()
     found.claimed_db = (summary["loss"] or {}).get("sqnr_db") if found.preset != "float" else None
     if broken:
         found.outcome, found.reason = TOLD, "; ".join(f"{n}: {p}" for n, p in broken.items())
-    rules = sorted({each.rule for each in result.artifact.violations}) if result.artifact else []
-    if rules:
+    violations = result.artifact.violations if result.artifact else []
+    if violations:
+        rules = sorted({each.rule for each in violations})
         found.outcome, found.reason = TOLD, f"breaks rules: {', '.join(rules)}"
+        found.where = violations[0].source
     if set(names) <= set(broken):
         return
     draws = _draws(module, fixed=found.target == "qnn")
     for name in names:
         try:
-            run = open_file(name, file)
-        except NoExactKernels:
-            _mark(found, TOLD, "this processor has no exact kernels for the file: not compared")
-            continue
+            run = open_file(name, file, quantized=found.preset != "float")
         except Exception as error:
             _mark(found, WRONG, f"{name} cannot load the file: {_first(error)}")
             continue

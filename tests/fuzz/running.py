@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor
 
-# Processors without these instructions add two products in 16 bits, which is not enough for all.
-_EXACT_INT8 = re.compile(r"\b(avx512_vnni|avx_vnni|amx_int8|asimddp)\b")
+from rewrite.runtimes import get_runtime
+from rewrite.runtimes.processor import saturates
 
 RunFile = Callable[[dict[str, Tensor]], list[Tensor]]
 
 
-class NoExactKernels(Exception):
-    """ONNX Runtime loads the file, but not with kernels that are exact on this processor."""
+def open_file(runtime: str, path: Path, *, quantized: bool) -> RunFile:
+    """Load a file; what is returned takes inputs by name, and gives the outputs in order.
 
-
-@functools.cache
-def saturates() -> bool:
-    """Tell whether this processor's own int8 kernels clip sums, so that runtimes are not exact."""
-    cpu = Path("/proc/cpuinfo")
-    return cpu.is_file() and _EXACT_INT8.search(cpu.read_text(encoding="utf-8")) is None
-
-
-def open_file(runtime: str, path: Path) -> RunFile:
-    """Load a file; what is returned takes inputs by name, and gives the outputs in order."""
+    Where this processor's int8 kernels saturate, a quantized file is loaded as the compiler loads
+    it, which knows the exact kernels.
+    """
+    if quantized and saturates():
+        return _exact(runtime, path)
     return {"onnxruntime": _onnxruntime, "openvino": _openvino}[runtime](path)
 
 
+def _exact(runtime: str, path: Path) -> RunFile:
+    loaded = get_runtime(runtime).load(path, threads=1)
+    model = onnx.load(path, load_external_data=False).graph
+
+    def run(inputs: dict[str, Tensor]) -> list[Tensor]:
+        found = loaded.run({each.name: inputs[each.name].numpy() for each in model.input})
+        return [_tensor(found[each.name]) for each in model.output]
+
+    return run
+
+
 def _onnxruntime(path: Path) -> RunFile:
-    session = _session(path, exact=saturates())
+    session = _session(path)
     wanted = [each.name for each in session.get_inputs()]
 
     def run(inputs: dict[str, Tensor]) -> list[Tensor]:
@@ -45,21 +50,11 @@ def _onnxruntime(path: Path) -> RunFile:
     return run
 
 
-def _session(path: Path, exact: bool) -> onnxruntime.InferenceSession:
+def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    if exact:
-        # Where int8 would saturate, ONNX Runtime then takes slower kernels that are exact.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception:
-        if exact:
-            # These kernels have faults of their own: a weight that two layers share is one.
-            _session(path, exact=False)
-            raise NoExactKernels from None
-        raise
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _openvino(path: Path) -> RunFile:
@@ -77,8 +72,6 @@ def _openvino(path: Path) -> RunFile:
 
 
 def _inputs(path: Path) -> list[str]:
-    import onnx
-
     return [value.name for value in onnx.load(path, load_external_data=False).graph.input]
 
 

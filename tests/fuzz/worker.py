@@ -6,15 +6,25 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from rewrite.plugin_host import PluginHost
+from rewrite.quantization.costs import CostTable
+from rewrite.target import Target
 
 from .differential import attempt
 from .generate import generate
 from .printing import print_model
+
+
+class NoCosts(PluginHost):
+    """Its targets have no costs: of models as small as these, nothing is worth quantizing."""
+
+    def find_target(self, name: str) -> Target:
+        return replace(super().find_target(name), costs=CostTable())
 
 
 def main() -> None:
@@ -25,13 +35,15 @@ def main() -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
-    host = PluginHost()
+    hosts = [PluginHost(), NoCosts(), NoCosts()]
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         for line in sys.stdin:
             case = json.loads(line)
             spec = generate(case["seed"])
             path = Path(folder) / f"seed_{case['seed']}.py"
             path.write_text(print_model(spec))
+            # Pairs of target and preset go by the seed too; its tens are another number.
+            host = hosts[case["seed"] // 10 % len(hosts)]
             found = attempt(path, case["target"], case["preset"], host, case["seed"])
             found.ops = spec.ops
             answers.write(json.dumps(found.as_json()) + "\n")
