@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from rewrite.checks.floors import hold_on_runtime, hold_program
+from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
 from rewrite.descriptors import Lowering
 from rewrite.equivalence import Difference
@@ -86,7 +87,12 @@ class Artifact:
         return {r.name: r.as_json() for r in self.runtimes}
 
     def run_on(
-        self, runtime: Runtime, program: Program, samples: Sequence[Sample], threads: int
+        self,
+        runtime: Runtime,
+        program: Program,
+        samples: Sequence[Sample],
+        judge: Judge,
+        threads: int,
     ) -> None:
         """Run the file on a runtime, compare it with `program`, and read the kernels chosen.
 
@@ -103,7 +109,7 @@ class Artifact:
         names = [str(v.name) for v in lowered.model.graph.inputs]
         loaded = runtime.load(self.path, threads)
         self.simulated = self.simulated or simulate(program, samples)
-        ends = end_to_end(program, loaded, names, samples, self.simulated)
+        ends = end_to_end(program, loaded, names, samples, self.simulated, judge)
         agreement = ends.simulated
         if runtime.name == "onnxruntime":
             agreement.layers = layer_by_layer(lowered, self.path, names, samples[0].inputs)
@@ -158,6 +164,7 @@ def build_artifact(
     target: Target,
     lowerings: Sequence[Lowering],
     samples: Sequence[Sample],
+    judge: Judge,
     metadata: Mapping[str, Any],
     talk: Talk,
     loss: Difference | None = None,
@@ -182,7 +189,7 @@ def build_artifact(
             talk.warn(f"{name} is not installed: the file was not run on it")
             continue
         talk.step(f"run on {name} {runtime.version}")
-        error = _problem(artifact, runtime, program, samples, request, loss, lossy=lossy)
+        error = _problem(artifact, runtime, program, samples, judge, request, loss, lossy=lossy)
         if artifact.runtimes[-1].caveat:
             talk.warn(f"{name}: {artifact.runtimes[-1].caveat}")
         decides = request.runtimes is None or name in request.runtimes
@@ -190,7 +197,7 @@ def build_artifact(
             raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
     if artifact.first is None and request.checks != "off":
         artifact.simulated = artifact.simulated or simulate(program, samples)
-        error = hold_program(lowered, samples, artifact.simulated, request, lossy=lossy)
+        error = hold_program(lowered, samples, artifact.simulated, request, judge, lossy=lossy)
         if error is not None and request.checks == "strict":
             raise error
         if error is not None:
@@ -222,6 +229,7 @@ def _problem(
     runtime: Runtime,
     program: Program,
     samples: Sequence[Sample],
+    judge: Judge,
     request: Request,
     loss: Difference | None,
     *,
@@ -230,7 +238,7 @@ def _problem(
     """Run a file on a runtime and return what is wrong with it there, recorded as well."""
     assert artifact.lowered is not None
     try:
-        artifact.run_on(runtime, program, samples, request.threads)
+        artifact.run_on(runtime, program, samples, judge, request.threads)
         if request.checks != "off":
             hold_on_runtime(artifact.runtimes[-1], artifact.lowered, request, loss, lossy=lossy)
     except RuntimeFailure as failure:

@@ -12,6 +12,7 @@ import torch
 import rewrite
 from rewrite.artifact import build_artifact
 from rewrite.busy import busy
+from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample, take_samples
 from rewrite.destination import make_scratch, replacing
 from rewrite.errors import UsageError
@@ -103,6 +104,7 @@ def _write_onnx(job: Job, path: Path) -> None:
         target=job.target,
         lowerings=job.host.lowerings(),
         samples=_samples(job),
+        judge=Judge(result.captured or job.program),
         metadata=_metadata(job, done.program),
         talk=job.talk,
         loss=result.loss,

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rewrite.checks.carried_axes import carried, rank
+from rewrite.checks.axes import rank
+from rewrite.checks.carried_axes import carried
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE, OBSERVE, QUANTIZE

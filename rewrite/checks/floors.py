@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
 from rewrite.equivalence import Difference
 from rewrite.errors import CheckError
@@ -44,12 +45,13 @@ def hold_program(
     samples: Sequence[Sample],
     simulated: Sequence[Sequence[Any]],
     request: Request,
+    judge: Judge,
     *,
     lossy: bool,
 ) -> CheckError | None:
     """Hold a program to the model where nothing here runs its file; return what is wrong."""
     pairs = [each for each in zip(samples, simulated, strict=True) if not each[0].is_resized]
-    agreement = of_program(lowered.program, [s for s, _ in pairs], [v for _, v in pairs])
+    agreement = of_program(lowered.program, [s for s, _ in pairs], [v for _, v in pairs], judge)
     least = _least(request, lossy=lossy, half=lowered.computes_half)
     try:
         require_model(agreement, least, lossy=lossy, what="the program, as it is simulated,")

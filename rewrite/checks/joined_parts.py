@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from rewrite.checks.carried_axes import carried, expressions, rank
+from rewrite.checks.axes import expressions, rank
+from rewrite.checks.carried_axes import carried
 from rewrite.program import Program
 from rewrite.schema import arguments
 

@@ -7,7 +7,9 @@ import operator
 import torch
 from torch import fx
 
-from rewrite.checks.carried_axes import carried, rank
+from rewrite.checks.axes import rank
+from rewrite.checks.carried_axes import carried
+from rewrite.checks.carried_rows import rows
 from rewrite.program import Program
 from rewrite.schema import arguments
 
@@ -65,7 +67,7 @@ def _joined(node: fx.Node, orders: dict[fx.Node, dict[int, str]]) -> dict[int, s
 
 def _carried(node: fx.Node, orders: dict[fx.Node, dict[int, str]]) -> dict[int, str]:
     found: dict[int, str] = {}
-    for source, axes in carried(node):
+    for source, axes in (*carried(node), *rows(node)):
         for axis, order in orders.get(source, {}).items():
             if axis in axes:
                 found.setdefault(axes[axis], order)

@@ -79,6 +79,7 @@ def end_to_end(
     input_names: Sequence[str],
     samples: Sequence[Sample],
     expected: Sequence[Sequence[Any]],
+    judge: Judge,
 ) -> EndToEnd:
     """Run a file on every sample and compare each output with the program's and the model's.
 
@@ -88,12 +89,12 @@ def end_to_end(
         input_names: of the file.
         samples: what to run it on.
         expected: what `simulate` returned for them.
+        judge: of the program as it was captured, which says most of what its outputs are.
 
     Raises:
         CheckError: when an output has another shape or type.
         RuntimeFailure: when the runtime cannot run the file, naming the sizes.
     """
-    judge = Judge(program)
     simulated, resized, model, others = (Comparison(judge) for _ in range(4))
     for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
@@ -110,7 +111,7 @@ def end_to_end(
 
 
 def of_program(
-    program: Program, samples: Sequence[Sample], expected: Sequence[Sequence[Any]]
+    program: Program, samples: Sequence[Sample], expected: Sequence[Sequence[Any]], judge: Judge
 ) -> Agreement:
     """Compare what a program computes with the eager model, where nothing here runs its file.
 
@@ -118,8 +119,9 @@ def of_program(
         program: legalized.
         samples: what it was run on.
         expected: what `simulate` returned for them.
+        judge: of the program as it was captured.
     """
-    comparison = Comparison(Judge(program))
+    comparison = Comparison(judge)
     for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
         named = zip(program.signature.output_names, values, strict=True)

@@ -36,6 +36,11 @@ class Case:
     """A lower floor, by runtime, and the reason; None where the runtime cannot run it."""
     floats: tuple[str, ...] = ()
     """Reasons, in part, for which compute nodes are left float by the runtime."""
+    warned: tuple[str, ...] = ()
+    """Warnings, in part, that are true of it."""
+    min_sqnr: float | None = None
+    """What its file has to keep of the model, in dB, where its random weights leave it so little:
+    then the check is of the file, not of 8 bits."""
     slow: bool = False
 
 
@@ -76,6 +81,7 @@ def compile_case(
         preset=preset,
         output=folder / f"{case.name}.onnx",
         threads=1,
+        **({"min_sqnr": case.min_sqnr} if case.min_sqnr is not None else {}),
         **options,
     )
     return compile_model(request, OneModel(description), talk)
@@ -95,7 +101,7 @@ def randomise(model: nn.Module) -> None:
 
 
 def batches_like(inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield batches for calibration: new numbers and ids, the same masks."""
+    """Yield batches for calibration: new numbers, ids and edges of graphs, the same masks."""
     for seed in range(CALIBRATION_BATCHES):
         generator = torch.Generator().manual_seed(seed + 1)
         yield {name: _like(name, value, generator) for name, value in inputs.items()}
@@ -104,6 +110,8 @@ def batches_like(inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _like(name: str, value: Any, generator: torch.Generator) -> Any:
     if not isinstance(value, Tensor) or "mask" in name:
         return value
+    if value.is_floating_point() and bool(((value == 0) | (value == 1)).all()):
+        return (torch.rand(value.shape, generator=generator) > 0.5).to(value.dtype)
     if value.is_floating_point():
         return torch.randn(value.shape, generator=generator)
     high = int(value.max()) + 1

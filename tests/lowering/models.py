@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from rewrite import Context, Program, capture
+from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
 from rewrite.draws import Inputs
 from rewrite.interpret import Interpreter
@@ -43,7 +44,9 @@ def agreement(program: Program, loaded: LoadedModel, inputs: list[Inputs]) -> Ag
         for place, each in enumerate(inputs)
     ]
     names = program.signature.input_names
-    return end_to_end(program, loaded, names, samples, simulate(program, samples)).simulated
+    return end_to_end(
+        program, loaded, names, samples, simulate(program, samples), Judge(program)
+    ).simulated
 
 
 def quantized(

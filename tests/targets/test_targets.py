@@ -15,6 +15,7 @@ from integration.compiling import Warnings, compile_case
 from onnx import numpy_helper
 
 from rewrite import CheckError, Target
+from rewrite.checks.judge import Judge
 from rewrite.checks.samples import EXAMPLE, Sample
 from rewrite.interpret import Interpreter
 from rewrite.lint import lint, rules_of
@@ -69,7 +70,7 @@ def on_onnxruntime(artifact):
     program = artifact.lowered.program
     artifact.simulated = [Interpreter(program).run_inputs(*program.example)]
     sample = Sample(EXAMPLE, program.example, artifact.simulated[0])
-    artifact.run_on(get_runtime("onnxruntime"), program, [sample], threads=1)
+    artifact.run_on(get_runtime("onnxruntime"), program, [sample], Judge(program), threads=1)
     return artifact.runtimes.pop().agreement
 
 
