@@ -23,6 +23,7 @@ AVOIDABLE = (
     "quantizer-moved-past-output",
     "reshape-of-scales",
     "norm-of-integers",
+    "gather-of-scales",
     "squeezed-pool",
     "product-without-bias",
     "silu-behind-dequantizer",

@@ -11,6 +11,7 @@ from rewrite_plugins.lowerings.mean import LOWERINGS as _MEAN
 from rewrite_plugins.lowerings.normalization import LOWERINGS as _NORMALIZATION
 from rewrite_plugins.lowerings.recurrent import LOWERINGS as _RECURRENT
 from rewrite_plugins.lowerings.resize import LOWERINGS as _RESIZE
+from rewrite_plugins.lowerings.roll import LOWERINGS as _ROLL
 from rewrite_plugins.lowerings.sort import LOWERINGS as _SORT
 from rewrite_plugins.lowerings.squeeze import LOWERINGS as _SQUEEZE
 
@@ -24,6 +25,7 @@ LOWERINGS = (
     *_NORMALIZATION,
     *_RECURRENT,
     *_RESIZE,
+    *_ROLL,
     *_SORT,
     *_SQUEEZE,
 )

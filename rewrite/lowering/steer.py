@@ -10,6 +10,7 @@ import onnx_ir as ir
 from rewrite.lowering.barrier import same
 from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.constants import constant
+from rewrite.lowering.gathers import hold_gathers
 from rewrite.lowering.norms import hold_norms
 from rewrite.lowering.pools import merge_squeezes
 from rewrite.lowering.reshapes import hide_shapes
@@ -151,6 +152,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "zero-point-behind-concat": hold_concats,
     "quantizer-moved-past-output": hold_outputs,
     "reshape-of-scales": hide_shapes,
+    "gather-of-scales": hold_gathers,
     "norm-of-integers": hold_norms,
     "squeezed-pool": merge_squeezes,
     "product-without-bias": hold_products,

@@ -122,6 +122,7 @@ def test_what_it_says_of_each():
         "product-without-bias",
         "reshape-of-scales",
         "norm-of-integers",
+        "gather-of-scales",
     }
     assert set(openvino.avoids) == {*shared, "squeezed-pool", "quantizer-moved-past-output"}
     assert set(portable.avoids) == {*ort.avoids, *shared} - {"silu-behind-dequantizer"}
