@@ -8,29 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from rewrite.recurrent import whole_lstm, whole_recurrent
 
 
-class AnySize(TorchFunctionMode):
-    """Computes some functions in another way where a size is a symbol, as their kernels take none.
+def call_any_size(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function, or what stands in for it where a size is a symbol and its kernel takes none.
 
-    Where all sizes are known they stay as they are.
+    Where all sizes are known functions stay as they are.
     """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Call a function, or what stands in for it."""
-        kwargs = kwargs or {}
-        other = _OTHERS.get(func)
-        if other is not None and _is_symbolic((args, kwargs)):
-            result = other(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
-        return func(*args, **kwargs)
+    other = _OTHERS.get(func)
+    if other is not None and _is_symbolic((args, kwargs)):
+        result = other(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+    return func(*args, **kwargs)
 
 
 def _is_symbolic(values: Any) -> bool:

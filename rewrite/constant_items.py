@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -21,7 +21,10 @@ _READS = {
 }
 
 
-class ConstantItems(TorchFunctionMode):
+Call = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+class ConstantItems:
     """Answers `item()`, `int()`, `bool()` and their like where a tensor follows from weights alone.
 
     How each tensor was computed is noted, and computed only when its value is asked for. A tensor
@@ -29,28 +32,28 @@ class ConstantItems(TorchFunctionMode):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
         self._model = model
         self._real = dict(_weights(model))
         self._computed: Any = WeakIdKeyDictionary()
+        self._writes: dict[Any, bool] = {}
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Call a function, or answer it; a branch of torch.cond is left as it is."""
-        kwargs = kwargs or {}
-        if torch.compiler.is_dynamo_compiling():
-            return func(*args, **kwargs)
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> Any:
+        """Answer a function, or call it by `call`, and note what it computes."""
         if func in _READS:
             value = self._value(args[0], {id(t): n for n, t in _weights(self._model)})
-            return func(*args, **kwargs) if value is None else func(value)
-        result = func(*args, **kwargs)
-        leaves = pytree.tree_leaves((args, kwargs))
-        if _writes(func, kwargs):
-            for tensor in filter(_is_tensor, leaves):
+            return call(func, args, kwargs) if value is None else func(value)
+        result = call(func, args, kwargs)
+        writes = self._writes.get(func)
+        if writes is None:
+            writes = self._writes[func] = _writes(func)
+        if writes or kwargs.get("out") is not None:
+            for tensor in filter(_is_tensor, pytree.tree_leaves((args, kwargs))):
                 self._computed[tensor] = None
-        elif _is_tensor(result) and any(map(_is_tensor, leaves)) and _is_known(leaves):
-            self._computed[result] = (func, args, kwargs)
+        # Nearly all calls ask for a size, a stride or a layout, of which nothing is noted.
+        elif _is_tensor(result):
+            leaves = pytree.tree_leaves((args, kwargs))
+            if any(map(_is_tensor, leaves)) and _is_known(leaves):
+                self._computed[result] = (func, args, kwargs)
         return result
 
     def _value(self, tensor: Tensor, names: dict[int, str]) -> Tensor | None:
@@ -83,9 +86,7 @@ def _is_known(leaves: list[Any]) -> bool:
     return not any(isinstance(v, (torch.SymInt, torch.SymFloat, torch.SymBool)) for v in leaves)
 
 
-def _writes(func: Any, kwargs: dict[str, Any]) -> bool:
+def _writes(func: Any) -> bool:
     name = getattr(func, "__name__", "")
     in_place = name.endswith("_") and not name.endswith("__")
-    return (
-        in_place or name.startswith("__i") or name == "__setitem__" or kwargs.get("out") is not None
-    )
+    return in_place or name.startswith("__i") or name == "__setitem__"

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torch.jit._trace import TopLevelTracedModule
 
-from rewrite.any_size import AnySize
-from rewrite.constant_items import ConstantItems
+from rewrite.captured_calls import CapturedCalls
 from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
 from rewrite.plain_layers import plain_layers, without_mask_detection
@@ -59,8 +58,7 @@ def export(
             without_mask_detection(),
             whole_traces(),
             with_lines(),
-            AnySize(),
-            ConstantItems(model),
+            CapturedCalls(model),
         ):
             warnings.simplefilter("ignore")
             return torch.export.export(

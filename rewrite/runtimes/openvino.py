@@ -45,6 +45,8 @@ _UNKNOWN = re.compile(r"No conversion rule found for operations: ([^\n]+)")
 _COMPUTE_LAYERS = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "Subgraph"}
 )
+_LAID_OUT = frozenset({"Convert", "Reorder", "Reshape", "Transpose"})
+"""What may stand between a layer and its weight."""
 # What OpenVINO adds to a name as it takes a node apart.
 _SUFFIX = re.compile(r"(/WithoutBiases|/Dequantization(Subtract|Multiply)|_original)$")
 
@@ -224,9 +226,11 @@ def _weight(operation: Any) -> str:
     inputs = operation.input_values()[1:2]
     while inputs:
         source = inputs[0].get_node()
-        if _info(source.get_rt_info(), "layerType") == "Const":
+        kind = _info(source.get_rt_info(), "layerType")
+        if kind == "Const":
             return str(source.get_friendly_name())
-        inputs = source.input_values()[:1]
+        # The other side of a sum is no weight: it would lead through the model to its beginning.
+        inputs = source.input_values()[:1] if kind in _LAID_OUT else []
     return ""
 
 

@@ -19,13 +19,26 @@ LOWEST_COMPUTED_SQNR = 45.0
 """The same where every product and sum is rounded as well."""
 COMPUTE = "fold-batch-norm,remove-dead-code,expand-attention,halve-floats{form=compute}"
 LOWER = {"resnet": (50.0, "its two logits are differences of larger sums")}
-every_model = pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.slow else [])
-        for c in (*LANGUAGE, *SOUND, *VISION)
-    ],
-)
+MODELS = (*LANGUAGE, *SOUND, *VISION)
+
+
+def every_second(first: int) -> pytest.MarkDecorator:
+    """Parametrize with half of the models; with `--all-forms`, the other half counts too."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(
+                c,
+                id=c.name,
+                marks=[
+                    *([pytest.mark.slow] if c.slow else []),
+                    *([] if place % 2 == first else [pytest.mark.all_forms]),
+                ],
+            )
+            for place, c in enumerate(MODELS)
+        ],
+    )
+
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,13 +60,13 @@ def _flat(value):
     return [v for v in pytree.tree_leaves(value) if hasattr(v, "is_floating_point")]
 
 
-@every_model
+@every_second(0)
 def test_stored(case, tmp_path):
     floor, _ = LOWER.get(case.name, (LOWEST_STORED_SQNR, ""))
     holds(compile_case(case, tmp_path, preset="float16"), floor)
 
 
-@every_model
+@every_second(1)
 def test_computed(case, tmp_path):
     passes = parse_passes(COMPUTE)
     holds(compile_case(case, tmp_path, preset="", passes=passes), LOWEST_COMPUTED_SQNR)
