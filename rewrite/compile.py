@@ -98,16 +98,21 @@ def compile_model(
     Raises:
         RewriteError: with what, where and a hint; nothing has been written then.
     """
-    started = time.perf_counter()
+    started, home = time.perf_counter(), Path.cwd()
     check_output(request)
     with _threads(request.threads):
         job = _rewrite(request, host, talk or Talk())
         evaluate(job, "eager", job.eager)
         evaluate(job, "program", job.fixed.runner(job.program))
         if request.output is not None:
-            write(job, request.output, recipe)
+            write(job, _as_given(request.output, home), recipe and _as_given(recipe, home))
     job.result.seconds = time.perf_counter() - started
     return job.result
+
+
+def _as_given(path: Path, home: Path) -> Path:
+    """Return a path that means what it did in `home`, where a model has left that."""
+    return path if Path.cwd() == home else home / path
 
 
 def _rewrite(

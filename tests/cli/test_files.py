@@ -95,3 +95,15 @@ def test_a_link_at_the_output_is_replaced(tmp_path):
     called = call(model, "-o", link, "--target", "ort-x64")
     assert called.code == 0, called.err
     assert link.is_file() and not link.is_symlink() and seen_files(tmp_path / "real") == []
+
+
+def test_a_model_that_leaves_the_folder_does_not_take_its_output_along(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    linear_model(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    text = Path("linear_model.py").read_text()
+    Path("linear_model.py").write_text(f"import os\nos.chdir('elsewhere')\n{text}")
+    called = call("linear_model.py", "-o", "a.onnx", "--write-recipe", "a.toml")
+    assert called.code == 0, called.error
+    assert (tmp_path / "a.onnx").is_file() and (tmp_path / "a.toml").is_file()
+    assert not list((tmp_path / "elsewhere").iterdir())
