@@ -54,12 +54,16 @@ def test_every_rule_for_files():
     assert [" ".join(entry.split()) for entry in listed] == expected
 
 
+def seen(fault) -> str:
+    return " to ".join(dict.fromkeys(fault.seen))
+
+
 def test_every_known_bad_combination():
     part = TEXT.split("\n### Known bad combinations\n", 1)[1].split("\n## ", 1)[0]
     listed = re.findall(r"^- (`[\w-]+`: (?:.|\n  )*)$", part, re.MULTILINE)
     expected = [
         " ".join([f"`{f.name}`:", f.runtime, *f.versions.split(), f"{f.symptom}."])
-        + f" The compiler {f.does}."
+        + f" The compiler {f.does}. Seen on {seen(f)}."
         for f in PluginHost().faults()
     ]
     assert [" ".join(entry.split()) for entry in listed] == expected
