@@ -119,6 +119,7 @@ def test_what_it_says_of_each():
         "quantizer-moved-past-pool",
         "quantizer-moved-past-output",
         "silu-behind-dequantizer",
+        "sixteen-bits-rounded",
     }
     shared = {
         "size-moved-to-conv",
@@ -127,7 +128,8 @@ def test_what_it_says_of_each():
         "reshape-of-scales",
         "norm-of-integers",
     }
-    assert set(openvino.avoids) == {*shared, "squeezed-pool", "quantizer-moved-past-output"}
+    both = {"quantizer-moved-past-output", "sixteen-bits-rounded"}
+    assert set(openvino.avoids) == {*shared, *both, "squeezed-pool"}
     assert set(portable.avoids) == {*ort.avoids, *shared} - {"silu-behind-dequantizer"}
     assert openvino.ops["conv"].float_output and not portable.ops["conv"].float_output
     assert "mul" in ort.ops

@@ -156,7 +156,23 @@ def output_behind_a_transpose(folder: Path, barrier: bool = False, moved: bool =
     y = held(g, y) if barrier else y
     y = g.op("Transpose", y, perm=[0, 2, 1]) if moved else y
     g.output(first, g.op("MatMul", g.qdq(y, scale=0.02), g.weight("w", [16, 8], axis=1)))
-    path, feeds = str(g.save(folder / "m.onnx")), g.feeds()
+    return _is_optimized_to_another(g, folder)
+
+
+def sixteen_bits_rounded(folder: Path) -> bool:
+    """Return whether a product of 16-bit activations is another one than without optimizations."""
+
+    def differs(barrier: bool) -> bool:
+        g, x = rows(("N", 64), opset=21, scale=8 / 65535, dtype=np.uint16, zero_point=32768)
+        w = g.weight("w", [64, 16], axis=1)
+        g.output(g.op("MatMul", x, held(g, w) if barrier else w))
+        return _is_optimized_to_another(g, folder)
+
+    return differs(False) and not differs(True)
+
+
+def _is_optimized_to_another(graph: Graph, folder: Path) -> bool:
+    path, feeds = str(graph.save(folder / "m.onnx")), graph.feeds(N=4)
     plain = onnxruntime.SessionOptions()
     plain.graph_optimization_level = _LEVELS.ORT_DISABLE_ALL
     sessions = (onnxruntime.InferenceSession(path, plain), onnxruntime.InferenceSession(path))
@@ -175,4 +191,5 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "silu-behind-dequantizer": silu_in_two_kernels,
     "float-weight-quantized": float_weight,
     "quantizer-moved-past-output": output_behind_a_transpose,
+    "sixteen-bits-rounded": sixteen_bits_rounded,
 }
