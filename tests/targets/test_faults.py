@@ -17,7 +17,7 @@ from rewrite.target import AVOIDABLE
 from .nets import CASES
 
 HOST = PluginHost()
-KNOWN_VERSIONS = {"onnxruntime": "1.31.1", "openvino": "2026.4.1"}
+KNOWN_VERSIONS = {"onnxruntime": "1.32.0", "openvino": "2026.4.1"}
 KNOWN = {fault.name: fault for fault in HOST.faults()}
 
 
