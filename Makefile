@@ -9,6 +9,9 @@ WORKERS ?= 2
 # One thread per test worker: two workers with a pool each would wait for one another.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
+# The version before the one in constraints.txt: the tests of files run on it as well.
+ORT ?= 1.31.1
+
 # Of random models, and where their results are kept: a run that was stopped goes on.
 SEEDS ?= 0-2499
 FOUND ?= fuzz-found
@@ -60,8 +63,7 @@ test-torch: ## Run the tests on another torch: make test-torch TORCH=2.15.0
 	.venv-torch-$(TORCH)/bin/python -m pip install torch==$(TORCH)
 	$(ONE_THREAD) .venv-torch-$(TORCH)/bin/pytest -n $(WORKERS)
 
-test-onnxruntime: ## Run the tests of files on another ONNX Runtime: ... ORT=1.32.0
-	@test -n "$(ORT)" || { echo "error: which one? make test-onnxruntime ORT=1.32.0"; exit 1; }
+test-onnxruntime: ## Run the tests of files on ONNX Runtime 1.31.1, or on ORT=1.30.0
 	$(MAKE) install VENV=.venv-ort-$(ORT)
 	.venv-ort-$(ORT)/bin/python -m pip install onnxruntime==$(ORT)
 	$(ONE_THREAD) .venv-ort-$(ORT)/bin/pytest -n $(WORKERS) tests/runtimes tests/targets tests/lowering

@@ -26,9 +26,10 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-_TYPES = {"spec": dict, "use": dict, "opset": list, "machines": list}
+_TYPES = {"spec": dict, "use": dict, "opset": list, "machines": list, "seen": list}
 """Of the keys that hold no text."""
 _CALLED: dict[type, str] = {dict: "a table", list: "a list", str: "text"}
+_VERSION = re.compile(r"\d+(\.\d+)*")
 _CONDITION = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)\s*")
 
 
@@ -46,7 +47,9 @@ class Fault:
     symptom: str
     """What happens, as the end of a sentence that starts with the runtime's name."""
     versions: str = ""
-    """Conditions such as `>=1.31,<1.40`; empty is any version."""
+    """Where it is avoided: conditions such as `>=1.31,<1.40`; empty is any version."""
+    seen: tuple[str, ...] = ()
+    """The first and the last version that it was shown on; empty if nobody wrote them down."""
     machines: tuple[str, ...] = ()
     """Processors it is seen on, as `platform.machine()` names them; empty is any."""
     opset: tuple[int, int] | None = None
@@ -80,6 +83,7 @@ class Fault:
         if self.opset is not None and not _is_range(self.opset):
             raise UsageError(f"opset {self.opset} is no range", hint="from and to: (21, 25)")
         matches("", self.versions)
+        self._check_seen()
         # Without a type it is that of the target's spec, to which a range is held later.
         dtype = self.spec.get("dtype", "int32")
         for part in (self.spec, self.use):
@@ -92,6 +96,29 @@ class Fault:
                 "it changes an opset and a type: each alone is a way around",
                 hint="leave out opset, or use",
             )
+
+    def _check_seen(self) -> None:
+        if not self.seen:
+            return
+        if len(self.seen) != 2 or not all(_VERSION.fullmatch(each) for each in self.seen):
+            raise UsageError(
+                f"seen {self.seen} is no range", hint='from and to: ("1.31.1", "1.32")'
+            )
+        if not self.was_seen_on(self.seen[0]):
+            raise UsageError(f"seen {self.seen} is no range", hint="the older version comes first")
+        for version in self.seen:
+            if not matches(version, self.versions):
+                raise UsageError(
+                    f"it was seen on {version}, where it is not avoided",
+                    hint=f"versions {self.versions}: widen it, or seen is wrong",
+                )
+
+    def was_seen_on(self, version: str) -> bool:
+        """Tell whether a version lies in the range that it was shown on."""
+        if not self.seen:
+            return False
+        first, last = self.seen
+        return matches(version, f">={first},<={last}")
 
     def concerns(self, target: Target, version: str) -> bool:
         """Tell whether a target runs into it, where a version of the runtime is installed.
@@ -210,10 +237,11 @@ def _fault(table: Any, source: str) -> Fault:
             raise UsageError(what, where=source)
     for key in ("spec", "use"):
         check_spec(table.get(key, {}), key, source)
-    if not all(isinstance(each, str) for each in table.get("machines", ())):
-        raise UsageError("machines of a fault are no list of text", where=source)
+    for key in ("machines", "seen"):
+        if not all(isinstance(each, str) for each in table.get(key, ())):
+            raise UsageError(f"{key} of a fault: not a list of text", where=source)
     made = dict(table)
-    for key in ("opset", "machines"):
+    for key in ("opset", "machines", "seen"):
         if isinstance(made.get(key), list):
             made[key] = tuple(made[key])
     try:

@@ -27,6 +27,7 @@ AVOIDABLE = (
     "squeezed-pool",
     "product-without-bias",
     "silu-behind-dequantizer",
+    "sixteen-bits-rounded",
 )
 """Names of runtime faults; each is told where it is avoided, in `rewrite.lowering.steer`."""
 

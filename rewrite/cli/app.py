@@ -12,6 +12,7 @@ import click
 import rewrite
 from rewrite.cli import failures
 from rewrite.cli.check import check
+from rewrite.cli.compare_runtimes import compare_runtimes
 from rewrite.cli.explain import explain
 from rewrite.cli.inspect import inspect
 from rewrite.cli.new_plugin import new_plugin
@@ -134,6 +135,7 @@ for _command in (
     explain,
     inspect,
     check,
+    compare_runtimes,
     new_plugin,
 ):
     main.add_command(_command)

@@ -73,7 +73,7 @@ def size_options(command: F) -> F:
     return click.option(
         "--fix",
         metavar="NAME=SIZE,...",
-        callback=_sizes,
+        callback=read_sizes,
         help="Fix dynamic sizes, such as batch=1,tokens=128.",
     )(command)
 
@@ -204,7 +204,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     return numbers
 
 
-def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
+def read_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
     """Read batch=1,tokens=128."""
     sizes: dict[str, int] = {}
     for part in value.split(",") if value else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,11 @@ def _show_one(value: dict[str, Any]) -> None:
     if value["faults"]:
         say()
         show_table(
-            ("known to be bad here", "what happens", "what is done"),
-            [(f["name"], f"{f['runtime']} {f['symptom']}", f["does"]) for f in value["faults"]],
+            ("known to be bad here", "what happens", "seen on", "what is done"),
+            [
+                (f["name"], f"{f['runtime']} {f['symptom']}", _range(f["seen"]), f["does"])
+                for f in value["faults"]
+            ],
         )
 
 
@@ -107,6 +111,10 @@ def _output(rule: dict[str, Any]) -> str:
     if rule["least_channels"]:
         parts.append(f"{rule['least_channels']} channels or more")
     return ", ".join(parts)
+
+
+def _range(seen: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys(seen)) or "-"
 
 
 def _settings(values: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from rewrite.errors import UsageError, first_line
 from rewrite.onnx_file import open_onnx
 from rewrite.runtimes import Array, qdq_graph
-from rewrite.runtimes.qdq_graph import Dequantized, constant, dequantized, readers
+from rewrite.runtimes.qdq_graph import Dequantized, constant, dequantized, readers, unheld
 from rewrite.target import Target
 
 CLAMPS = ("Relu", "Clip")
@@ -120,7 +120,7 @@ class File:
 
 
 def _layer(node: ir.Node) -> Layer:
-    activation, weight = (dequantized(value) for value in node.inputs[:2])
+    activation, weight = dequantized(node.inputs[0]), dequantized(unheld(node.inputs[1]))
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     output = node.outputs[0]
     if node.op_type == "MatMul" and weight is not None and weight.is_weight:

@@ -16,6 +16,7 @@ from rewrite.lowering.pools import merge_squeezes
 from rewrite.lowering.reshapes import hide_shapes
 from rewrite.lowering.silus import join_silus
 from rewrite.lowering.sizes import hide_sizes
+from rewrite.lowering.wide_products import hold_wide_products
 
 _MOVED_PAST = ("Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 """What ONNX Runtime moves a QuantizeLinear up past."""
@@ -157,6 +158,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "squeezed-pool": merge_squeezes,
     "product-without-bias": hold_products,
     "silu-behind-dequantizer": join_silus,
+    "sixteen-bits-rounded": hold_wide_products,
 }
 """What to do about each fault, by its name in a target."""
 

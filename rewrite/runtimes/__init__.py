@@ -82,6 +82,9 @@ class LoadedModel(Protocol):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run once; inputs and outputs go by the file's names."""
 
+    def run_usual(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once as users do: on some processors int8 sums saturate then."""
+
     def caveat(self, feeds: Mapping[str, Array]) -> str:
         """Return what users must know to get these results on this machine; empty if nothing."""
 
@@ -90,6 +93,9 @@ class LoadedModel(Protocol):
 
         Behind them come the other nodes that read a weight, such as recurrent layers.
         """
+
+    def kinds(self) -> dict[str, int]:
+        """Return how often each kernel is in the graph that runs, whatever it computes."""
 
     def latency(
         self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None

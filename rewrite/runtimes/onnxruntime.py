@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,21 +99,23 @@ class LoadedOnnx:
         names = [output.name for output in self.session.get_outputs()]
         return _run(self.session, names, feeds)
 
+    def run_usual(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once as users do."""
+        return _run(self.usual, [output.name for output in self.usual.get_outputs()], feeds)
+
     def latency(
         self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None
     ) -> list[float]:
         """Return milliseconds of single runs, after a warm-up."""
         given = dict(feeds)
-        _run(self.usual, [output.name for output in self.usual.get_outputs()], given)
+        self.run_usual(given)
         return milliseconds(lambda: self.usual.run(None, given), repeats, seconds)
 
     def caveat(self, feeds: Mapping[str, Array]) -> str:
         """Return what users of this processor must know to get these results."""
         if self.usual is self.session:
             return ""
-        names = [output.name for output in self.session.get_outputs()]
-        usual = _run(self.usual, names, feeds)
-        exact = self.run(feeds)
+        usual, exact = self.run_usual(feeds), self.run(feeds)
         if not differ(usual, exact):
             return ""
         return (
@@ -126,6 +129,10 @@ class LoadedOnnx:
         nodes = qdq_graph.compute_nodes(source)
         found = match(nodes, list(optimized_graph(self.path, self.threads)))
         return [*(_verdict(node, found.get(node)) for node in nodes), *other_layers(source)]
+
+    def kinds(self) -> dict[str, int]:
+        """Return how often each operator is in the graph that the session runs."""
+        return dict(Counter(node.op_type for node in optimized_graph(self.path, self.threads)))
 
 
 def optimized_graph(path: Path, threads: int = 0) -> ir.Graph:

@@ -126,6 +126,10 @@ class LoadedOpenVino:
         """Run once; inputs and outputs go by the file's names."""
         return self._infer(self.exact, self._checked(feeds))
 
+    def run_usual(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once as users do."""
+        return self._infer(self.usual, self._checked(feeds))
+
     def latency(
         self, feeds: Mapping[str, Array], repeats: int = 30, seconds: float | None = None
     ) -> list[float]:
@@ -158,6 +162,11 @@ class LoadedOpenVino:
         nodes = qdq_graph.compute_nodes(source)
         found = _match(nodes, layers)
         return [*(_verdict(node, found.get(node, "")) for node in nodes), *other_layers(source)]
+
+    def kinds(self) -> dict[str, int]:
+        """Return how often each kind of layer is in the graph that the plugin executes."""
+        layers = self.compiled.get_runtime_model().get_ordered_ops()
+        return dict(Counter(_info(layer.get_rt_info(), "layerType") for layer in layers))
 
     def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Refuse what OpenVINO lets pass: missing inputs and wrong shapes read stale memory."""

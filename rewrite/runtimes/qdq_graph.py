@@ -38,6 +38,8 @@ PASS_THROUGH = frozenset(
     }
 )
 
+_LOWEST = -3e38
+"""What a maximum with is the value itself: of float32."""
 NOT_QUANTIZED = "not quantized in the file"
 
 
@@ -166,6 +168,16 @@ def dequantized(value: ir.Value | None) -> Dequantized | None:
         path.append(node)
         value = node.inputs[0]
     return None
+
+
+def unheld(value: ir.Value | None) -> ir.Value | None:
+    """Return what max(x, lowest) reads, which keeps runtimes off a weight; else the value."""
+    node = value.producer() if value is not None else None
+    if node is None or node.op_type != "Max" or len(node.inputs) != 2:
+        return value
+    lowest = constant(node.inputs[1])
+    is_held = lowest is not None and lowest.size == 1 and lowest.item() <= _LOWEST
+    return node.inputs[0] if is_held else value
 
 
 def not_eligible(node: ir.Node) -> str:

@@ -131,7 +131,7 @@ def _is_stored_in_integers(value: ir.Value | None) -> bool:
 
 def _constants_behind(value: ir.Value | None) -> Iterator[ir.Value]:
     """Yield the constants that a value is made of, behind Q, DQ, and what joins and moves them."""
-    waiting = [value]
+    waiting = [qdq_graph.unheld(value)]
     while waiting:
         each = waiting.pop()
         if each is None:

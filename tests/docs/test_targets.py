@@ -54,12 +54,16 @@ def test_every_rule_for_files():
     assert [" ".join(entry.split()) for entry in listed] == expected
 
 
+def seen(fault) -> str:
+    return " to ".join(dict.fromkeys(fault.seen))
+
+
 def test_every_known_bad_combination():
     part = TEXT.split("\n### Known bad combinations\n", 1)[1].split("\n## ", 1)[0]
     listed = re.findall(r"^- (`[\w-]+`: (?:.|\n  )*)$", part, re.MULTILINE)
     expected = [
         " ".join([f"`{f.name}`:", f.runtime, *f.versions.split(), f"{f.symptom}."])
-        + f" The compiler {f.does}."
+        + f" The compiler {f.does}. Seen on {seen(f)}."
         for f in PluginHost().faults()
     ]
     assert [" ".join(entry.split()) for entry in listed] == expected
@@ -115,6 +119,7 @@ def test_what_it_says_of_each():
         "quantizer-moved-past-pool",
         "quantizer-moved-past-output",
         "silu-behind-dequantizer",
+        "sixteen-bits-rounded",
     }
     shared = {
         "size-moved-to-conv",
@@ -124,7 +129,8 @@ def test_what_it_says_of_each():
         "norm-of-integers",
         "gather-of-scales",
     }
-    assert set(openvino.avoids) == {*shared, "squeezed-pool", "quantizer-moved-past-output"}
+    both = {"quantizer-moved-past-output", "sixteen-bits-rounded"}
+    assert set(openvino.avoids) == {*shared, *both, "squeezed-pool"}
     assert set(portable.avoids) == {*ort.avoids, *shared} - {"silu-behind-dequantizer"}
     assert openvino.ops["conv"].float_output and not portable.ops["conv"].float_output
     assert "mul" in ort.ops

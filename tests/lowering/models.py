@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,10 @@ def quantized(
     *skipped: str,
     target: str | Target = "portable",
     dynamic: Any = None,
+    bits: str | None = None,
 ) -> Program:
     """Capture a model, put the quantizers of a target in and calibrate them on its input."""
-    passes = (InsertQuantizers(skip=skipped), Calibrate())
+    passes = (InsertQuantizers(skip=skipped, bits=bits), Calibrate())
     found = PluginHost().find_target(target) if isinstance(target, str) else target
     context = Context(target=found, calibrators={"min-max": MinMax})
     return run_passes(capture(module.eval(), (x,), dynamic), passes, context, checked=False).program
@@ -69,9 +70,11 @@ def seven_bits(name: str) -> Target:
     return Target.parse(text).resolved(PluginHost().targets())
 
 
-def lowered(program: Program, opset: int = OPSET, **metadata: Any) -> Lowered:
+def lowered(
+    program: Program, opset: int = OPSET, avoids: Collection[str] = (), **metadata: Any
+) -> Lowered:
     """Lower a program with the built-in translations."""
-    return lower(program, opset, {x.overload: x.translate for x in LOWERINGS}, metadata)
+    return lower(program, opset, {x.overload: x.translate for x in LOWERINGS}, metadata, avoids)
 
 
 def written(result: Lowered, folder: Path) -> Path:

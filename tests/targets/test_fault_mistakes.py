@@ -17,6 +17,14 @@ from rewrite.plugin_host import PluginHost
         ({"opset": (20, 19)}, "opset (20, 19) is no range", "from and to: (21, 25)"),
         ({"opset": (20,)}, "opset (20,) is no range", "from and to: (21, 25)"),
         ({"versions": "~1"}, "'~1' is no condition on versions", "such as >=1.31,<1.40"),
+        ({"seen": ("1.31",)}, "seen ('1.31',) is no range", "from and to: ("),
+        ({"seen": ("1.31", "new")}, "seen ('1.31', 'new') is no range", "from and to: ("),
+        ({"seen": ("1.32", "1.31")}, "seen ('1.32', '1.31') is no range", "the older version"),
+        (
+            {"versions": ">=1.32", "seen": ("1.31", "1.33")},
+            "it was seen on 1.31, where it is not avoided",
+            "versions >=1.32: widen it",
+        ),
         ({"spec": {"dtyp": "int8"}}, "unknown key of [spec.spec] 'dtyp'", "mean 'dtype'?"),
         (
             {"role": "weight", "use": {"rnge": [0, 1]}},

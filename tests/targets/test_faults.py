@@ -17,7 +17,7 @@ from rewrite.target import AVOIDABLE
 from .nets import CASES
 
 HOST = PluginHost()
-KNOWN_VERSIONS = {"onnxruntime": "1.31.1", "openvino": "2026.4.1"}
+KNOWN_VERSIONS = {"onnxruntime": "1.32.0", "openvino": "2026.4.1"}
 KNOWN = {fault.name: fault for fault in HOST.faults()}
 
 
@@ -40,6 +40,16 @@ def extended(text: str) -> Target:
 )
 def test_versions(version, conditions, expected):
     assert matches(version, conditions) is expected
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("1.31.1", True), ("1.31.5", True), ("1.32", True), ("1.32.1", False), ("1.31", False)],
+)
+def test_the_range_that_a_fault_was_seen_on(version, expected):
+    fault = Fault("mine", "onnxruntime", "does", seen=("1.31.1", "1.32.0"))
+    assert fault.was_seen_on(version) is expected
+    assert not Fault("mine", "onnxruntime", "does").was_seen_on(version)
 
 
 def test_what_is_no_condition():
@@ -247,6 +257,8 @@ def test_a_third_party_adds_one(tmp_path):
         ("{}\nrole = 'weights'", "unknown role of a spec 'weights'"),
         ("{}\navoid = 'a'", "unknown fault to avoid 'a'"),
         ("{}\nopset = 21", "opset of a fault is 21, not a list"),
+        ("{}\nseen = '1.31'", "seen of a fault is '1.31', not a list"),
+        ("{}\nseen = [1.31, 1.32]", "seen of a fault: not a list of text"),
         ("{}\nversions = '1'", "'1' is no condition on versions"),
         ("{}\nuse = {dtypes = 'int8'}", r"unknown key of \[spec.use\] 'dtypes'"),
     ],

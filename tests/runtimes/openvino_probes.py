@@ -1,0 +1,240 @@
+"""Of each known fault of OpenVINO: whether the installed version has it.
+
+Each probe tells a fault by what the runtime makes of the plain form beside the form that files are
+written in instead: where both fail, something else is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from rewrite.runtimes import RuntimeFailure, get_runtime
+
+from .graphs import S8, U8, Graph
+from .verdicts import image
+
+_LOWEST = np.float32(-3e38)
+_CLOSE = 0.05
+"""Of the largest value: steps of 8 bits are finer."""
+
+
+def fires(graph: Graph, folder: Path, name: str) -> bool:
+    """Return whether a layer runs in int8."""
+    loaded = get_runtime("openvino").load(graph.save(folder / "m.onnx"), threads=1)
+    return {verdict.node: verdict.fired for verdict in loaded.kernels()}[name]
+
+
+def kinds_of(path: Path) -> list[str]:
+    """Return the kinds of layers of the compiled model in order."""
+    layers = get_runtime("openvino").load(path).compiled.get_runtime_model().get_ordered_ops()
+    return [str(layer.get_rt_info()["layerType"].value) for layer in layers]
+
+
+def outputs(graph: Graph, folder: Path, runtime: str = "openvino", **dims: int) -> np.ndarray:
+    """Run a graph with the int8 kernels that users have, whatever the processor."""
+    loaded = get_runtime(runtime).load(graph.save(folder / "m.onnx"), threads=1)
+    if runtime == "openvino":
+        loaded = dataclasses.replace(loaded, exact=loaded.usual)
+    return next(iter(loaded.run(graph.feeds(**dims)).values()))
+
+
+def agrees(make: Callable[[], Graph], folder: Path, **dims: int) -> bool:
+    """Return whether a graph is what ONNX Runtime computes, which rounds where it says."""
+    one, other = (outputs(make(), folder, name, **dims) for name in ("openvino", "onnxruntime"))
+    return one.shape == other.shape and bool(
+        np.abs(one - other).max() < _CLOSE * np.abs(other).max()
+    )
+
+
+def held(graph: Graph, x: str) -> str:
+    """Add max(x, lowest) = x."""
+    return graph.op("Max", x, graph.const(f"lowest_{len(graph.nodes)}", _LOWEST))
+
+
+def activation_off_zero(folder: Path) -> bool:
+    def is_int8(zero_point: int) -> bool:
+        g, x = image(dtype=S8, zero_point=zero_point)
+        g.output(g.conv(x, 4, 8, "c"))
+        return fires(g, folder, "c")
+
+    return is_int8(0) and not is_int8(5)
+
+
+def unsigned_weight(folder: Path) -> bool:
+    def is_int8(dtype, zero_point: int) -> bool:
+        g, x = image()
+        w = g.weight("w", [8, 4, 3, 3], dtype=dtype, zero_point=zero_point)
+        g.output(g.qdq(g.op("Conv", x, w, name="c")))
+        return fires(g, folder, "c")
+
+    return is_int8(S8, 0) and not is_int8(U8, 128)
+
+
+def operand_off_zero(folder: Path) -> bool:
+    def is_int8(zero_point: int) -> bool:
+        g = Graph()
+        left = g.qdq(g.input("a", ["N", 2, "S", 16]), zero_point=zero_point)
+        right = g.qdq(g.input("b", ["N", 2, 16, "S"]), dtype=S8, zero_point=0)
+        g.output(g.op("MatMul", left, right, name="m"))
+        return fires(g, folder, "m")
+
+    return is_int8(0) and not is_int8(128)
+
+
+def sixteen_bits(folder: Path) -> bool:
+    """The verdict is of 8 bits alone, so the kernel's own name is read."""
+
+    def kernel(dtype, zero_point: int) -> str:
+        g, x = image(opset=21, dtype=dtype, zero_point=zero_point)
+        g.output(g.conv(x, 4, 8, "c"))
+        loaded = get_runtime("openvino").load(g.save(folder / "m.onnx"), threads=1)
+        return loaded.kernels()[0].kernel.lower()
+
+    return kernel(U8, 128).endswith("_i8") and not kernel(np.uint16, 32768).endswith("_i8")
+
+
+def tokens(hidden: bool) -> Graph:
+    """Return a token in front of the pixels of a convolution, for each image of a batch."""
+    g = Graph(20)
+    x = g.input("x", ["N", 3, 8, 8])
+    weight = g.weight("w", [4, 3, 2, 2], axis=0)
+    y = g.qdq(
+        g.op(
+            "Conv",
+            g.qdq(x),
+            weight,
+            g.const("b", np.arange(4, dtype=np.float32)),
+            name="c",
+            strides=[2, 2],
+        )
+    )
+    y = g.op("Transpose", g.op("Reshape", y, g.const("flat", [0, 4, 16])), perm=[0, 2, 1])
+    size = g.op("Shape", x, start=0, end=1)
+    if hidden:
+        parts = g.op("Mul", g.op("Shape", x), g.const("first", [1, 0, 0, 0]))
+        size = g.op("ReduceSum", parts, keepdims=1)
+    shape = g.op("Concat", size, g.const("rest", [1, 4]), axis=0)
+    g.output(g.op("Concat", g.op("Expand", g.floats("token", [1, 1, 4]), shape), y, axis=1))
+    return g
+
+
+def size_at_convolution(folder: Path) -> bool:
+    plain, hidden = (agrees(lambda h=h: tokens(h), folder, N=3) for h in (False, True))
+    return hidden and not plain
+
+
+def concat_of_tokens(folder: Path) -> bool:
+    def compiles(barrier: bool) -> bool:
+        g = Graph(20)
+        first, second = g.input("first", ["N", 1, 16]), g.input("second", ["N", 4, 16])
+        y = g.op("Concat", first, g.qdq(second, scale=0.03, zero_point=113), axis=1)
+        y = g.qdq(held(g, y) if barrier else y, zero_point=113)
+        g.output(g.op("MatMul", y, g.weight("w", [16, 32], axis=1), name="m"))
+        try:
+            return fires(g, folder, "m")
+        except RuntimeFailure:
+            return False
+
+    return compiles(True) and not compiles(False)
+
+
+def squeezed_pool(folder: Path) -> bool:
+    def kinds(squeezed: bool) -> set[str]:
+        g = Graph(20)
+        x = g.conv(g.qdq(g.input("x", ["N", 8, 6, 6])), 8, 16, "c")
+        x, axes = g.qdq(g.op("Relu", x), zero_point=0), g.const("axes", [2, 3])
+        if squeezed:
+            y = g.op("Squeeze", g.op("GlobalAveragePool", x), axes)
+        else:
+            y = g.op("ReduceMean", x, axes, keepdims=0)
+        y = g.qdq(y, scale=0.02, zero_point=0)
+        g.output(g.op("MatMul", y, g.weight("w", [16, 8], axis=1), name="m"))
+        found = kinds_of(g.save(folder / "m.onnx"))
+        return {"Reorder", "Reshape", "FakeQuantize"} & set(found[found.index("Reduce") + 1 :])
+
+    return bool(kinds(True)) and not kinds(False)
+
+
+def products_without_a_bias(folder: Path) -> bool:
+    def make(barrier: bool) -> Graph:
+        g = Graph(20)
+        x = g.qdq(g.input("x", [8, 32]))
+        y = g.op("MatMul", x, g.weight("first", [32, 32], axis=1))
+        y = g.qdq(g.op("Relu", held(g, y) if barrier else y), scale=0.05, zero_point=0)
+        g.output(g.op("MatMul", y, g.weight("second", [32, 16], axis=1)))
+        return g
+
+    plain, barred = (agrees(lambda b=b: make(b), folder) for b in (False, True))
+    return barred and not plain
+
+
+def reshape_behind_scales(folder: Path) -> bool:
+    def compiles(hidden: bool) -> bool:
+        g = Graph(20)
+        x = g.input("x", ["N", 4])
+        y, shape = g.op("Mul", x, g.floats("v", [4])), g.const("shape", [-1, 10, 4])
+        if hidden:
+            zeros = g.op("ReduceSum", g.op("Mul", g.op("Shape", x), g.const("zeros", [0, 0])))
+            shape = g.op("Add", shape, zeros)
+        g.output(g.op("Reshape", y, shape))
+        g.output(g.op("MatMul", g.qdq(x), g.weight("w2", [4, 4], axis=1)))
+        try:
+            return outputs(g, folder, N=20).shape == (2, 10, 4)
+        except RuntimeFailure:
+            return False
+
+    return compiles(True) and not compiles(False)
+
+
+def place_of_scaled_values(folder: Path) -> bool:
+    def is_right(barrier: bool) -> bool:
+        def make() -> Graph:
+            g = Graph(20)
+            x = g.input("x", ["N", 4, 8])
+            y = g.op("Mul", x, g.floats("v", [4, 1]))
+            g.output(
+                g.op("Gather", held(g, y) if barrier else y, g.const("place", 0), axis=2),
+                g.op("Conv", g.qdq(y), g.weight("w", [6, 4, 1], axis=0)),
+            )
+            return g
+
+        try:
+            return agrees(make, folder, N=20)
+        except RuntimeFailure:
+            return False
+
+    return is_right(True) and not is_right(False)
+
+
+def norm_of_small_values(folder: Path) -> bool:
+    def make(barrier: bool) -> Graph:
+        g = Graph(20)
+        x = g.op("Mul", g.input("x", ["N", 8, 16]), g.const("f", np.float32(0.004)))
+        x = g.qdq(x, scale=0.001, zero_point=0)
+        layer = g.op("MatMul", x, g.weight("w", [16, 8], axis=1))
+        x = held(g, x) if barrier else x
+        ones = g.const("ones", np.ones(16, np.float32))
+        g.output(g.op("LayerNormalization", x, ones, g.floats("b", [16]), epsilon=1e-5), layer)
+        return g
+
+    plain, barred = (agrees(lambda b=b: make(b), folder, N=20) for b in (False, True))
+    return barred and not plain
+
+
+PROBES: dict[str, Callable[[Path], bool]] = {
+    "signed-activations-off-zero": activation_off_zero,
+    "unsigned-weights": unsigned_weight,
+    "operands-off-zero": operand_off_zero,
+    "sixteen-bit-activations": sixteen_bits,
+    "size-moved-to-conv": size_at_convolution,
+    "zero-point-behind-concat": concat_of_tokens,
+    "squeezed-pool": squeezed_pool,
+    "product-without-bias": products_without_a_bias,
+    "reshape-of-scales": reshape_behind_scales,
+    "gather-of-scales": place_of_scaled_values,
+    "norm-of-integers": norm_of_small_values,
+}
