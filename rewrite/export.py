@@ -18,6 +18,7 @@ from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
 from rewrite.plain_layers import plain_layers, without_mask_detection
 from rewrite.provenance import user_frame
+from rewrite.symbolic_roots import symbolic_roots
 from rewrite.traces import whole_traces
 
 
@@ -60,6 +61,7 @@ def export(
             whole_traces(),
             with_lines(),
             AnySize(),
+            symbolic_roots(),
             ConstantItems(model),
         ):
             warnings.simplefilter("ignore")

@@ -25,6 +25,7 @@ from rewrite.canonical.pooling import POOLING_RULES
 from rewrite.canonical.rms_norm import RMS_NORM_RULES
 from rewrite.canonical.sizes import SIZE_RULES
 from rewrite.canonical.sorting import SORT_RULES
+from rewrite.canonical.symbolic_scalars import SYMBOLIC_SCALAR_RULES
 from rewrite.canonical.views import VIEW_RULES
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def layout_rules() -> list[Rule]:
         PERMUTE_RULES,
         SIZE_RULES,
         SORT_RULES,
+        SYMBOLIC_SCALAR_RULES,
     )
     return [NamedPadding(), *(rule for rules in families for rule in rules)]
 

@@ -91,6 +91,9 @@ class BoundedRelu(Rule):
     def check(self, match: Match, program: Program) -> str | None:
         """Decline integers, and bounds of which one is missing but no ReLU's."""
         low, high = self._bounds(match.root)
+        given = arguments(match.root)
+        if any(isinstance(given.get(name), fx.Node) for name in ("min", "max")):
+            return "its bounds are known at run time only"
         kind = dtype(match["x"])
         if kind is None or not kind.is_floating_point:
             return "it bounds integers"
