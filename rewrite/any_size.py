@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from rewrite.sized_functions import BRANCHING, SIZED
+from rewrite.sized_functions import ALWAYS, SIZED
 
 
 class AnySize(TorchFunctionMode):
     """Computes some functions in another way where a size is a symbol, as their kernels take none.
 
-    Where all sizes are known they stay as they are, but for those that branch on values.
+    Where all sizes are known functions stay as they are, but for those that no file can hold.
     """
 
     def __torch_function__(
@@ -23,7 +23,7 @@ class AnySize(TorchFunctionMode):
     ) -> Any:
         """Call a function, or what stands in for it."""
         kwargs = kwargs or {}
-        other = BRANCHING.get(func)
+        other = ALWAYS.get(func)
         if other is None and func in SIZED and _is_symbolic((args, kwargs)):
             other = SIZED[func]
         if other is not None:

@@ -1,4 +1,4 @@
-"""Functions of torch that fix a size or branch on values, in terms of others that do not."""
+"""Functions of torch that fix a size, branch on values or loop, in terms of others that do not."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
+from rewrite.embedding_bag import whole_bags
 from rewrite.recurrent import whole_lstm, whole_recurrent
 
 
@@ -214,10 +215,11 @@ SIZED: dict[Any, Callable[..., Any]] = {
 }
 """By what they stand for, where a size is a symbol."""
 
-BRANCHING: dict[Any, Callable[..., Any]] = {
+ALWAYS: dict[Any, Callable[..., Any]] = {
+    functional.embedding_bag: whole_bags,
     torch.corrcoef: _corrcoef,
     torch.cov: _cov,
     Tensor.corrcoef: _corrcoef,
     Tensor.cov: _cov,
 }
-"""At every size."""
+"""At every size: their kernels branch on values, or are loops in a file."""
