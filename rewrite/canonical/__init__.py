@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rewrite.canonical.activations import ACTIVATION_RULES
+from rewrite.canonical.aliases import ALIAS_RULES
 from rewrite.canonical.attention import EagerAttention
 from rewrite.canonical.batch_norm import BATCH_NORM_RULES
 from rewrite.canonical.casts import CAST_RULES
@@ -41,6 +42,7 @@ _MOST_ROUNDS = 4
 def layout_rules() -> list[Rule]:
     """Return the rules that leave one name and one overload for each operation."""
     families = (
+        ALIAS_RULES,
         BATCH_NORM_RULES,
         OVERLOAD_RULES,
         CAST_RULES,
