@@ -168,14 +168,20 @@ def _cov(
     fweights: Tensor | None = None,
     aweights: Tensor | None = None,
 ) -> Any:
-    """cov(x) = (x - x̄)(x - x̄)ᵀ / (n - correction), without weights."""
-    if fweights is not None or aweights is not None or input.is_complex():
+    """cov(x) = Σ w·(x - x̄)(x - x̄)ᵀ / (Σw - correction·Σwa/Σw), w = f·a and x̄ = Σw·x/Σw."""
+    if input.is_complex():
         return NotImplemented
     x = input if input.is_floating_point() else input.to(torch.get_default_dtype())
     rows = x.reshape(1, -1) if x.dim() < 2 else x
-    away = rows - rows.mean(1, keepdim=True)
-    product = away @ away.t() / _larger(rows.shape[1] - correction, 0)
-    return product if x.dim() == 2 else product.reshape(())
+    weights = torch.ones_like(rows[0])
+    for each in (fweights, aweights):
+        weights = weights if each is None else weights * each
+    total = weights.sum()
+    away = rows - (rows * weights).sum(1, keepdim=True) / total
+    lost = 1.0 if aweights is None else (weights * aweights).sum() / total
+    product = (away * weights) @ away.t() / (total - correction * lost).clamp(min=0.0)
+    one = isinstance(rows.shape[0], int) and rows.shape[0] == 1
+    return product.reshape(()) if one else product
 
 
 def _corrcoef(input: Tensor) -> Any:

@@ -45,6 +45,10 @@ FUNCTIONS = {
     "hamming_window": lambda x: torch.hamming_window(x.shape[1], False) * x,
     "cov": torch.cov,
     "cov of one variable": lambda x: torch.cov(x[0], correction=0),
+    "cov, weights": lambda x: torch.cov(
+        x, correction=2, fweights=x[0].argsort() + 1, aweights=x[1].abs()
+    ),
+    "cov, repeated": lambda x: torch.cov(x, fweights=x[0].argsort() + 1),
     "corrcoef": torch.corrcoef,
 }
 

@@ -163,6 +163,23 @@ def test_a_batch_norm_with_its_statistics(training):
     torch.testing.assert_close(made, wanted, rtol=ROUNDING, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_norm_and_what_it_stores(training):
+    norm = aten._native_batch_norm_legit_functional.default
+    stored = (Y[0].clone(), Y[1].abs() + 0.5)
+    made = DECOMPOSITIONS[norm](X, WEIGHTS, None, *stored, training, 0.1, 1e-5)
+    wanted = norm(X, WEIGHTS, None, *stored, training, 0.1, 1e-5)
+    torch.testing.assert_close(made, wanted, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+@pytest.mark.parametrize("overload", ["Tensor_Tensor", "Tensor_Scalar", "Scalar_Tensor"])
+def test_ranges_between_tensors(overload, steps):
+    ends = [X[0, 0] if kind == "Tensor" else 2.0 for kind in overload.split("_")]
+    for packet in (aten.linspace, aten.logspace):
+        assert_same(getattr(packet, overload), *ends, steps, dtype=torch.float64)
+
+
 @pytest.mark.parametrize("offset", [0, 2, -1])
 def test_a_diagonal_replaced(offset):
     diagonal = aten.diagonal_scatter.default
