@@ -17,6 +17,7 @@ from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
 from rewrite.plain_layers import plain_layers, without_mask_detection
 from rewrite.provenance import user_frame
+from rewrite.symbolic_roots import symbolic_roots
 from rewrite.traces import whole_traces
 
 
@@ -58,6 +59,7 @@ def export(
             without_mask_detection(),
             whole_traces(),
             with_lines(),
+            symbolic_roots(),
             CapturedCalls(model),
         ):
             warnings.simplefilter("ignore")

@@ -9,6 +9,7 @@ from rewrite_plugins.lowerings.conv_transpose import LOWERINGS as _CONV_TRANSPOS
 from rewrite_plugins.lowerings.grouped_matmul import LOWERINGS as _GROUPED_MATMUL
 from rewrite_plugins.lowerings.mean import LOWERINGS as _MEAN
 from rewrite_plugins.lowerings.normalization import LOWERINGS as _NORMALIZATION
+from rewrite_plugins.lowerings.pool import LOWERINGS as _POOL
 from rewrite_plugins.lowerings.recurrent import LOWERINGS as _RECURRENT
 from rewrite_plugins.lowerings.resize import LOWERINGS as _RESIZE
 from rewrite_plugins.lowerings.roll import LOWERINGS as _ROLL
@@ -23,6 +24,7 @@ LOWERINGS = (
     *_GROUPED_MATMUL,
     *_MEAN,
     *_NORMALIZATION,
+    *_POOL,
     *_RECURRENT,
     *_RESIZE,
     *_ROLL,

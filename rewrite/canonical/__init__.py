@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rewrite.canonical.activations import ACTIVATION_RULES
+from rewrite.canonical.aliases import ALIAS_RULES
 from rewrite.canonical.attention import EagerAttention
 from rewrite.canonical.batch_norm import BATCH_NORM_RULES
 from rewrite.canonical.casts import CAST_RULES
@@ -25,6 +26,7 @@ from rewrite.canonical.pooling import POOLING_RULES
 from rewrite.canonical.rms_norm import RMS_NORM_RULES
 from rewrite.canonical.sizes import SIZE_RULES
 from rewrite.canonical.sorting import SORT_RULES
+from rewrite.canonical.symbolic_scalars import SYMBOLIC_SCALAR_RULES
 from rewrite.canonical.views import VIEW_RULES
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _MOST_ROUNDS = 4
 def layout_rules() -> list[Rule]:
     """Return the rules that leave one name and one overload for each operation."""
     families = (
+        ALIAS_RULES,
         BATCH_NORM_RULES,
         OVERLOAD_RULES,
         CAST_RULES,
@@ -47,6 +50,7 @@ def layout_rules() -> list[Rule]:
         PERMUTE_RULES,
         SIZE_RULES,
         SORT_RULES,
+        SYMBOLIC_SCALAR_RULES,
     )
     return [NamedPadding(), *(rule for rules in families for rule in rules)]
 

@@ -91,6 +91,9 @@ class BoundedRelu(Rule):
     def check(self, match: Match, program: Program) -> str | None:
         """Decline integers, and bounds of which one is missing but no ReLU's."""
         low, high = self._bounds(match.root)
+        given = arguments(match.root)
+        if any(isinstance(given.get(name), fx.Node) for name in ("min", "max")):
+            return "its bounds are known at run time only"
         kind = dtype(match["x"])
         if kind is None or not kind.is_floating_point:
             return "it bounds integers"
@@ -118,6 +121,28 @@ class BoundedRelu(Rule):
         return number(bound["min"]), number(bound.get("max"))
 
 
+class SteadyRrelu(Rule):
+    """rrelu(x, a, b) = leaky_relu(x, (a + b) / 2), when it draws nothing."""
+
+    pattern = Op(aten.rrelu.default, "rrelu", self=Var("x"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline training."""
+        return "it draws its slopes" if arguments(match.root)["training"] else None
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the activation with the slope in the middle."""
+        bound = arguments(match.root)
+        return emit.call(
+            aten.leaky_relu.default,
+            like=match.root,
+            val=match.root.meta["val"],
+            self=match["x"],
+            negative_slope=(bound["lower"] + bound["upper"]) / 2,
+        )
+
+
 def _unshifted(match: Match) -> fx.Node | None:
     """Return the x of x + 3."""
     bound = arguments(match["shifted"])
@@ -132,6 +157,7 @@ def _emit(overload: Any, match: Match, emit: Emitter, x: Any) -> fx.Node:
 
 
 ACTIVATION_RULES: list[Rule] = [
+    SteadyRrelu(),
     WrittenSilu(),
     DividedHardSwish(),
     WrittenHardSigmoid(),

@@ -62,6 +62,45 @@ class Letters:
         return "".join(c for c in self.right if c not in self.left)
 
 
+class EinsumOfMany(Rule):
+    """Σ a·b·c·… = Σ (Σ a·b)·c·…, the inner sum over letters that stand nowhere else.
+
+    Pairs are taken in the order of the path, from left to right where there is none, as torch does.
+    """
+
+    pattern = Op(aten.einsum.default, "einsum")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline one or two factors, an ellipsis, and a result that is not named."""
+        equation = argument(match.root, "equation")
+        if len(argument(match.root, "tensors")) < 3:
+            return "it has two factors or one"
+        return None if "->" in equation and "." not in equation else "it does not name its letters"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit an einsum for each pair."""
+        inputs, _, result = argument(match.root, "equation").replace(" ", "").partition("->")
+        factors = list(zip(inputs.split(","), argument(match.root, "tensors"), strict=True))
+        path = list(argument(match.root, "path") or [])
+        while len(factors) > 2:
+            first, second = path[:2] or (0, 1)
+            pair = [factors.pop(place) for place in sorted((first, second), reverse=True)][::-1]
+            others = result + "".join(word for word, _ in factors)
+            both = dict.fromkeys("".join(word for word, _ in pair))
+            kept = "".join(letter for letter in both if letter in others)
+            product = (kept, self._call(match.root, pair, kept, emit))
+            factors.insert(len(factors) if path else 0, product)
+            path = path[2:]
+        return self._call(match.root, factors, result, emit)
+
+    @staticmethod
+    def _call(like: fx.Node, factors: list[tuple[str, Any]], result: str, emit: Emitter) -> fx.Node:
+        equation = f"{','.join(word for word, _ in factors)}->{result}"
+        tensors = [tensor for _, tensor in factors]
+        return emit.call(aten.einsum.default, like=like, equation=equation, tensors=tensors)
+
+
 class EinsumIsLinear(Rule):
     """Σₖ x[r…, k…]·W[k…, c…] = reshape(linear(reshape(x, (r…, K)), Wᵀ), (r…, c…)), W a weight."""
 
@@ -160,4 +199,4 @@ def _size(emit: Emitter, like: fx.Node, value: fx.Node, dim: int) -> Any:
     return emit.call(aten.sym_size.int, like=like, self=value, dim=dim)
 
 
-EINSUM_RULES: list[Rule] = [EinsumIsLinear(), EinsumIsMatmul()]
+EINSUM_RULES: list[Rule] = [EinsumIsLinear(), EinsumIsMatmul(), EinsumOfMany()]

@@ -18,6 +18,7 @@ from rewrite.lowering.decompositions import DECOMPOSITIONS
 from rewrite.lowering.lift import Decomposable, lift, traced
 from rewrite.lowering.markers import marker_translations
 from rewrite.lowering.registry import kept_registry
+from rewrite.lowering.symbolic_sizes import SYMBOLIC_SIZES
 from rewrite.lowering.untranslated import explain
 from rewrite.program import Program
 from rewrite.provenance import source_line
@@ -38,7 +39,7 @@ def export_onnx(
     """
     tensors = _tensors_only(program)
     _require_real(tensors)
-    table = {**marker_translations(opset), **translations}
+    table = {**marker_translations(opset), **SYMBOLIC_SIZES, **translations}
     own = {op: made for op, made in DECOMPOSITIONS.items() if op not in table}
     exported: Decomposable | None = None
     try:

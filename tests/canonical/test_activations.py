@@ -21,6 +21,7 @@ X = (randn(3, 8),)
         (lambda m, x: relu6(x), "hardtanh"),
         (lambda m, x: torch.clamp(x, -1, 1), "hardtanh"),
         (lambda m, x: torch.clamp(x, min=0), "relu"),
+        (lambda m, x: torch.nn.functional.rrelu(x, 0.1, 0.5), "leaky_relu"),
     ],
 )
 def test_written_out(function, name):

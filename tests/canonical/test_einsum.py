@@ -42,3 +42,47 @@ def test_declines(equation, shape, reason):
 def test_a_product_with_several_row_letters_declines_as_matmul():
     module = Call(lambda m, x: torch.einsum("bsd,td->bst", x, x[0]))
     assert "it has 2 row letters, not one" in reasons(EINSUM_RULES[1:], module, X)
+
+
+@pytest.mark.parametrize(
+    ("equation", "found"),
+    [
+        ("bsd,dk,kl->bsl", {"linear": 2}),
+        ("bsd,de,ek,kl->bsl", {"linear": 3}),
+        ("bsd,dk,bse->ke", None),
+        ("bsd,dk,d->bsk", None),
+    ],
+)
+def test_more_factors_are_taken_in_pairs(equation, found):
+    sizes = {"d": 8, "e": 4, "k": 2, "l": 3}
+    words = equation.split("->")[0].split(",")[1:]
+    weights = {
+        f"w{i}": randn(*(sizes[c] for c in word), seed=i)
+        for i, word in enumerate(words)
+        if "b" not in word
+    }
+
+    def forward(m, x):
+        factors = [getattr(m, f"w{i}", x[..., :4]) for i in range(len(words))]
+        return torch.einsum(equation, x, *factors)
+
+    program = canonical(Call(forward, **weights), X, DYNAMIC)
+    assert found is None or ops(program) == found
+    assert ops(program)["einsum"] < 2
+
+
+def test_a_path_is_kept():
+    def forward(m, x):
+        factors = [x, x[0, :4], x[1, :4, :3]]
+        return torch.ops.aten.einsum("bsd,td,tk->bsk", factors, path=[1, 2, 0, 1])
+
+    program = canonical(Call(forward), X)
+    assert ops(program)["einsum"] < 2
+    wanted = torch.einsum("bsd,td,tk->bsk", X[0], X[0][0, :4], X[0][1, :4, :3])
+    torch.testing.assert_close(program(*X), wanted)
+
+
+def test_letters_of_an_ellipsis_stay():
+    weights = {"a": randn(8, 2), "b": randn(2, 3)}
+    module = Call(lambda m, x: torch.einsum("...d,dk,kl->...l", x, m.a, m.b), **weights)
+    assert "it does not name its letters" in reasons(EINSUM_RULES, module, X)

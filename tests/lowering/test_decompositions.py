@@ -163,6 +163,30 @@ def test_a_batch_norm_with_its_statistics(training):
     torch.testing.assert_close(made, wanted, rtol=ROUNDING, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_norm_and_what_it_stores(training):
+    norm = aten._native_batch_norm_legit_functional.default
+    stored = (Y[0].clone(), Y[1].abs() + 0.5)
+    made = DECOMPOSITIONS[norm](X, WEIGHTS, None, *stored, training, 0.1, 1e-5)
+    wanted = norm(X, WEIGHTS, None, *stored, training, 0.1, 1e-5)
+    torch.testing.assert_close(made, wanted, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("dim", [0, -1])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_the_most_frequent(dim, keepdim):
+    for x in (X.round(), (X / 2).round().long(), X, X[0, 0]):
+        assert_same(aten.mode.default, x, dim, keepdim)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+@pytest.mark.parametrize("overload", ["Tensor_Tensor", "Tensor_Scalar", "Scalar_Tensor"])
+def test_ranges_between_tensors(overload, steps):
+    ends = [X[0, 0] if kind == "Tensor" else 2.0 for kind in overload.split("_")]
+    for packet in (aten.linspace, aten.logspace):
+        assert_same(getattr(packet, overload), *ends, steps, dtype=torch.float64)
+
+
 @pytest.mark.parametrize("offset", [0, 2, -1])
 def test_a_diagonal_replaced(offset):
     diagonal = aten.diagonal_scatter.default
@@ -228,6 +252,7 @@ def test_a_mean_of_scattered_edges(tmp_path):
 class Ranks(nn.Module):
     def forward(self, x):
         found = (x.median(), *x.median(1), *x.kthvalue(2, 0), *x.cummax(1), x.cumprod(0))
+        found = (*found, *x.round().mode(1))
         return (*found, torch.cdist(x, x + 1), torch.bucketize(x, x[0].sort().values))
 
 

@@ -14,6 +14,7 @@ from rewrite.lowering.decompositions.distances import DISTANCES
 from rewrite.lowering.decompositions.logarithms import LOGARITHMS
 from rewrite.lowering.decompositions.losses import LOSSES
 from rewrite.lowering.decompositions.polynomials import POLYNOMIALS
+from rewrite.lowering.decompositions.ranges import RANGES
 from rewrite.lowering.decompositions.ranks import RANKS
 from rewrite.lowering.decompositions.reductions import REDUCTIONS
 from rewrite.lowering.decompositions.scans import SCANS
@@ -27,6 +28,7 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     **LOGARITHMS,
     **LOSSES,
     **POLYNOMIALS,
+    **RANGES,
     **RANKS,
     **REDUCTIONS,
     **SCANS,

@@ -76,8 +76,49 @@ def native_batch_norm(
     return result, *kept
 
 
+def batch_norm_and_statistics(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor,
+    running_var: Tensor,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    """Return what native_batch_norm does, and the running mean and variance after it."""
+    options = (training, momentum, eps)
+    results = native_batch_norm(input, weight, bias, running_mean, running_var, *options)
+    if not training:
+        return *results, running_mean.clone(), running_var.clone()
+    others = [d for d in range(input.dim()) if d != 1]
+    mean = input.mean(others)
+    shape = [1, input.shape[1]] + [1] * (input.dim() - 2)
+    count = input.numel() // input.shape[1]
+    variance = (input - mean.reshape(shape)).square().sum(others) / (count - 1)
+    return (
+        *results,
+        running_mean * (1.0 - momentum) + mean * momentum,
+        running_var * (1.0 - momentum) + variance * momentum,
+    )
+
+
+def native_batch_norm_of_the_batch(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return native_batch_norm without running statistics."""
+    return native_batch_norm(input, weight, bias, None, None, training, momentum, eps)
+
+
 LOSSES: dict[Any, Callable[..., Any]] = {
     aten.cross_entropy_loss.default: cross_entropy_loss,
     aten.native_batch_norm.default: native_batch_norm,
     aten._native_batch_norm_legit.default: native_batch_norm,
+    aten._native_batch_norm_legit.no_stats: native_batch_norm_of_the_batch,
+    aten._native_batch_norm_legit_functional.default: batch_norm_and_statistics,
 }

@@ -60,10 +60,24 @@ def nanmedian(self: Tensor) -> Tensor:
     return nanmedian_dim(self.reshape(-1), 0)[0]
 
 
+def mode(self: Tensor, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the smallest of the most frequent values, and where it is last."""
+    if self.dim() == 0:
+        return self.clone(), torch.zeros_like(self, dtype=torch.int64)
+    rows = torch.sort(self, dim=dim).values.movedim(dim, -1)
+    counts = (rows.unsqueeze(-1) == rows.unsqueeze(-2)).to(torch.int64).sum(-1)
+    values = rows.gather(-1, counts.argmax(-1, keepdim=True))
+    steps = torch.arange(self.shape[dim], device=self.device)
+    places = torch.where(self.movedim(dim, -1) == values, steps, -1).amax(-1, keepdim=True)
+    values, places = values.movedim(-1, dim), places.movedim(-1, dim)
+    return (values, places) if keepdim else (values.squeeze(dim), places.squeeze(dim))
+
+
 RANKS: dict[Any, Callable[..., Any]] = {
     aten.kthvalue.default: kthvalue,
     aten.median.default: median,
     aten.median.dim: median_dim,
+    aten.mode.default: mode,
     aten.nanmedian.default: nanmedian,
     aten.nanmedian.dim: nanmedian_dim,
 }
