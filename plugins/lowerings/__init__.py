@@ -14,6 +14,7 @@ from rewrite_plugins.lowerings.recurrent import LOWERINGS as _RECURRENT
 from rewrite_plugins.lowerings.resize import LOWERINGS as _RESIZE
 from rewrite_plugins.lowerings.sort import LOWERINGS as _SORT
 from rewrite_plugins.lowerings.squeeze import LOWERINGS as _SQUEEZE
+from rewrite_plugins.lowerings.vector_norm import LOWERINGS as _VECTOR_NORM
 
 LOWERINGS = (
     *_ADAPTIVE_POOL,
@@ -28,4 +29,5 @@ LOWERINGS = (
     *_RESIZE,
     *_SORT,
     *_SQUEEZE,
+    *_VECTOR_NORM,
 )
