@@ -16,6 +16,8 @@ ROUNDING = 1e-9
 """In float64, relative or near zero absolute; some functions cancel."""
 ERFINV = 1e-6
 """Its start is a float32 approximation, mended twice."""
+FLOAT32 = 1e-4
+"""Of an exponential of 88, and of what a recurrence of 60 steps sums up."""
 TAIL = 1e-8
 """The series of erfcx has six terms, of which the next is this at 8."""
 draw = torch.Generator().manual_seed(0)
@@ -104,6 +106,16 @@ def test_functions_of_one_value_at_their_edges(name):
     overload, domain = UNARY[name]
     x = torch.cat([X.reshape(-1), EDGES])
     assert_same(overload, x if domain is None else x[domain(x)])
+
+
+@pytest.mark.parametrize("letter", "tuvw")
+@pytest.mark.parametrize("shifted", ["", "shifted_"])
+def test_polynomials_of_high_degree_overflow_where_torch_does(letter, shifted):
+    packet = getattr(aten, f"special_{shifted}chebyshev_polynomial_{letter}")
+    ends = torch.tensor([0.0, 0.5, 1.0, 1.0001, 1.5, 7.0, 50.0, 200.0])
+    degrees = torch.cat([torch.arange(-2.0, 40.0), torch.tensor([60.0, 100.0, 200.0])])
+    x, n = torch.meshgrid(torch.cat([ends, -ends]), degrees, indexing="ij")
+    assert_same(packet.default, x, n, tolerance=FLOAT32)
 
 
 def test_small_tails_keep_their_digits():
