@@ -54,6 +54,7 @@ def capture(
     check_model(model)
     untouched = Attributes(model)
     sample, unseen = _first_call(model, args, kwargs)
+    _check_dense(model, sample)
     kept = untouched.changed()
     called = Attributes(model) if kept else untouched
     programs, errors = [], []
@@ -150,6 +151,16 @@ def _check_results(model: nn.Module, results: Any) -> None:
             where=type(model).__name__,
             hint="return tensors alone; for one of transformers: config.use_cache = False",
         )
+
+
+def _check_dense(model: nn.Module, results: Any) -> None:
+    for path, value in pytree.tree_flatten_with_path(results)[0]:
+        if isinstance(value, torch.Tensor) and value.layout != torch.strided:
+            raise CaptureError(
+                f"the model returns a sparse tensor{_named(path)}, and ONNX has none",
+                where=type(model).__name__,
+                hint="return its to_dense()",
+            )
 
 
 def _named(path: tuple[Any, ...]) -> str:

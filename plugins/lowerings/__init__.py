@@ -15,6 +15,7 @@ from rewrite_plugins.lowerings.resize import LOWERINGS as _RESIZE
 from rewrite_plugins.lowerings.roll import LOWERINGS as _ROLL
 from rewrite_plugins.lowerings.sort import LOWERINGS as _SORT
 from rewrite_plugins.lowerings.squeeze import LOWERINGS as _SQUEEZE
+from rewrite_plugins.lowerings.vector_norm import LOWERINGS as _VECTOR_NORM
 
 LOWERINGS = (
     *_ADAPTIVE_POOL,
@@ -30,4 +31,5 @@ LOWERINGS = (
     *_ROLL,
     *_SORT,
     *_SQUEEZE,
+    *_VECTOR_NORM,
 )

@@ -30,7 +30,7 @@ class TransposeIsPermute(Rule):
         bound = arguments(match.root)
         source = bound["self"]
         dims = list(range(rank(source)))
-        if match.root.target is aten.transpose.int:
+        if match.root.target is aten.transpose.int and dims:
             a, b = positive_dim(bound["dim0"], source), positive_dim(bound["dim1"], source)
             dims[a], dims[b] = dims[b], dims[a]
         elif match.root.target is aten.mT.default:

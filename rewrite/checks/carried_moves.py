@@ -88,6 +88,8 @@ def _gather(node: fx.Node) -> Iterator[Carried]:
 
 def _index_select(node: fx.Node) -> Iterator[Carried]:
     bound = arguments(node)
+    if not ranked(bound["self"]):
+        return
     dim = bound["dim"] % ranked(bound["self"])
     yield bound["self"], without(bound["self"], dim)
     yield bound["index"], {0: dim}

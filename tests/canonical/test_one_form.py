@@ -63,3 +63,7 @@ def test_an_extreme_of_one_value_is_it():
 
 def test_an_extreme_of_some_dimensions_stays():
     assert "dim=[1]" in text(lambda x: torch.amin(x, 1))
+
+
+def test_a_number_has_nothing_to_transpose():
+    assert "permute" not in text(lambda x: x.transpose(0, 0) * 2, X[0, 0, 0, 0])

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from rewrite import capture
+from rewrite.checks.carried_axes import carried
 from rewrite.checks.ordered_slots import ordered_slots
 
 
@@ -80,3 +81,12 @@ def test_what_leaves_the_slots_alone_keeps_their_axis(move, axis):
 )
 def test_what_mixes_or_doubles_the_slots_ends_their_order(move):
     assert orders(Moved(move), torch.randn(2, 6, 4)) == []
+
+
+def test_a_number_carries_no_axis():
+    class Picked(nn.Module):
+        def forward(self, x, at):
+            return x.sum().index_select(0, at)
+
+    program = capture(Picked().eval(), (torch.ones(3), torch.zeros(1, dtype=torch.int64)))
+    assert not any(carried(node) for node in program.graph.nodes if "index" in node.name)

@@ -342,3 +342,12 @@ def test_attention_that_drops_nothing_draws_nothing():
         return nn.functional.rrelu(nn.functional.dropout(y, 0.5, self.training), training=False)
 
     check_deterministic(capture(model(forward), (torch.randn(1, 2, 3, 4),)))
+
+
+def test_a_sparse_result_is_refused():
+    class Sparse(nn.Module):
+        def forward(self, x):
+            return {"found": x.to_sparse()}
+
+    with pytest.raises(CaptureError, match=r"returns a sparse tensor at \['found'\]"):
+        capture(Sparse().eval(), (torch.eye(3),))

@@ -16,6 +16,10 @@ ROUNDING = 1e-9
 """In float64, relative or near zero absolute; some functions cancel."""
 ERFINV = 1e-6
 """Its start is a float32 approximation, mended twice."""
+FLOAT32 = 1e-4
+"""Of an exponential of 88, and of what a recurrence of 60 steps sums up."""
+TAIL = 1e-8
+"""The series of erfcx has six terms, of which the next is this at 8."""
 draw = torch.Generator().manual_seed(0)
 X = torch.randn(4, 6, generator=draw, dtype=torch.float64) * 3
 Y = torch.randn(4, 6, generator=draw, dtype=torch.float64) * 3
@@ -47,6 +51,7 @@ UNARY = {
     "log_sigmoid": (aten.log_sigmoid.default, None),
     "digamma": (aten.digamma.default, lambda x: (x.abs() > 1e-8) | (x == 0)),
     "lgamma": (aten.lgamma.default, None),
+    "erfc": (aten.erfc.default, None),
     "erfcx": (aten.special_erfcx.default, lambda x: x > -20),
     "log_ndtr": (aten.special_log_ndtr.default, lambda x: x.abs() < 1e3),
     "spherical_bessel_j0": (aten.special_spherical_bessel_j0.default, None),
@@ -101,6 +106,22 @@ def test_functions_of_one_value_at_their_edges(name):
     overload, domain = UNARY[name]
     x = torch.cat([X.reshape(-1), EDGES])
     assert_same(overload, x if domain is None else x[domain(x)])
+
+
+@pytest.mark.parametrize("letter", "tuvw")
+@pytest.mark.parametrize("shifted", ["", "shifted_"])
+def test_polynomials_of_high_degree_overflow_where_torch_does(letter, shifted):
+    packet = getattr(aten, f"special_{shifted}chebyshev_polynomial_{letter}")
+    ends = torch.tensor([0.0, 0.5, 1.0, 1.0001, 1.5, 7.0, 50.0, 200.0])
+    degrees = torch.cat([torch.arange(-2.0, 40.0), torch.tensor([60.0, 100.0, 200.0])])
+    x, n = torch.meshgrid(torch.cat([ends, -ends]), degrees, indexing="ij")
+    assert_same(packet.default, x, n, tolerance=FLOAT32)
+
+
+def test_small_tails_keep_their_digits():
+    x = torch.linspace(1, 25, 49, dtype=torch.float64)
+    made, wanted = DECOMPOSITIONS[aten.erfc.default](x), torch.erfc(x)
+    torch.testing.assert_close(made, wanted, rtol=TAIL, atol=0.0)
 
 
 def test_small_values_keep_their_digits():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import tempfile
 import warnings
@@ -177,7 +178,7 @@ def _double(value: Any) -> Any:
 
 def _line(error: Exception) -> str:
     what = getattr(error, "what", None) or str(error)
-    return " ".join(what.split())[:200]
+    return " ".join(re.sub(r"\S*/opinfo\.onnx", "opinfo.onnx", what).split())[:200]
 
 
 @contextmanager

@@ -71,7 +71,9 @@ def _introduction() -> str:
         "Entries of `torch.testing._internal.common_methods_invocations.op_db` that take float32, "
         f"each compiled for `{TARGET}`\nand run on ONNX Runtime beside PyTorch, with the example's "
         f"values and others of the same shapes\n({DRAWS} draws; the edges of elementwise functions "
-        "too). An entry agrees when all its samples do. Written by\n`python -m tests.opinfo.sweep`."
+        "too). An entry agrees when all its samples do. Written by\n"
+        "`python -m tests.opinfo.sweep --samples 2 --results FILE` and `--table FILE`, mended "
+        "entries\nrun again."
     )
 
 

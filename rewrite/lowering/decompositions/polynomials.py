@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,15 +18,15 @@ def chebyshev_t(x: Any, n: Any) -> Tensor:
     """Tₙ(x) = cos(nθ), x = cos θ; cosh(n·arcosh|x|)·sgn(x)ⁿ outside [-1, 1]."""
     x, n = _pair(x, n)
     inside = torch.cos(n * torch.acos(x.clamp(-1.0, 1.0)))
-    outside = torch.cosh(n * torch.acosh(x.abs().clamp(min=1.0))) * _parity(x, n)
+    outside = _overflown(_cosh, x, n) * _parity(x, n)
     return _from_zero(torch.where(x.abs() <= 1, inside, outside), n)
 
 
 def chebyshev_u(x: Any, n: Any) -> Tensor:
     """Uₙ(x) = sin((n + 1)θ) / sin θ, (n + 1)·sgn(x)ⁿ where sin θ is 0."""
     x, n = _pair(x, n)
-    value = torch.where(x.abs() < 1, _sines(x, n + 1.0, 1.0), _hyperbolic_sines(x, n + 1.0, 1.0))
-    return _from_zero(torch.where(x.abs() < 1, value, value * _parity(x, n)), n)
+    outside = _overflown(_whole_sinhs, x, n) * _parity(x, n)
+    return _from_zero(torch.where(x.abs() < 1, _sines(x, n + 1.0, 1.0), outside), n)
 
 
 def chebyshev_v(x: Any, n: Any) -> Tensor:
@@ -33,16 +34,26 @@ def chebyshev_v(x: Any, n: Any) -> Tensor:
     x, n = _pair(x, n)
     angle = torch.acos(x.clamp(-1.0, 1.0))
     inside = torch.cos((n + 0.5) * angle) / torch.cos(0.5 * angle)
-    outside = torch.where(x > 0, _hyperbolic_cosines(x, n), _half_sines(x, n) * _parity(x, n))
+    below = _overflown(_half_sinhs, x, n) * _parity(x, n)
+    outside = torch.where(x > 0, _overflown(_half_coshs, x, n), below)
     return _from_zero(torch.where(x.abs() < 1, inside, outside), n)
 
 
 def chebyshev_w(x: Any, n: Any) -> Tensor:
     """Wₙ(x) = sin((n + ½)θ) / sin ½θ, and Wₙ(-x) = (-1)ⁿ·Vₙ(x)."""
     x, n = _pair(x, n)
-    inside = _sines(x, n + 0.5, 0.5)
-    outside = torch.where(x > 0, _half_sines(x, n), _hyperbolic_cosines(x, n) * _parity(x, n))
-    return _from_zero(torch.where(x.abs() < 1, inside, outside), n)
+    below = _overflown(_half_coshs, x, n) * _parity(x, n)
+    outside = torch.where(x > 0, _overflown(_half_sinhs, x, n), below)
+    return _from_zero(torch.where(x.abs() < 1, _sines(x, n + 0.5, 0.5), outside), n)
+
+
+def _overflown(polynomial: Callable[[Tensor, Tensor], Tensor], x: Tensor, n: Tensor) -> Tensor:
+    """Return the polynomial, NaN where that of two degrees less is infinite.
+
+    There torch's recurrence, 2x·Pₙ₋₁ - Pₙ₋₂, is a difference of infinities.
+    """
+    lost = (n >= 2) & polynomial(x, n - 2.0).isinf()
+    return torch.where(lost, float("nan"), polynomial(x, n))
 
 
 def _sines(x: Tensor, multiple: Tensor, base: float) -> Tensor:
@@ -50,21 +61,33 @@ def _sines(x: Tensor, multiple: Tensor, base: float) -> Tensor:
     return torch.sin(multiple * angle) / torch.sin(base * angle)
 
 
-def _hyperbolic_sines(x: Tensor, multiple: Tensor, base: float) -> Tensor:
-    """sinh(mw) / sinh(bw), w = arcosh|x|; m/b where w is 0."""
-    size = torch.where(x.abs() > 1, x.abs(), 2.0)
-    wide = torch.acosh(size)
-    ratio = torch.sinh(multiple * wide) / torch.sinh(base * wide)
+def _cosh(x: Tensor, n: Tensor) -> Tensor:
+    """cosh(nw) = e^(nw - log 2)·(1 + e^-2nw), w = arcosh|x|: infinite only where it is."""
+    wide = n * torch.acosh(x.abs().clamp(min=1.0))
+    return torch.exp(wide - math.log(2.0)) * (1.0 + torch.exp(-2.0 * wide))
+
+
+def _sinhs(x: Tensor, multiple: Tensor, base: float) -> Tensor:
+    """sinh(mw) / sinh(bw) = e^((m - b)w)·(1 - e^-2mw) / (1 - e^-2bw); m/b where w is 0."""
+    wide = torch.acosh(torch.where(x.abs() > 1, x.abs(), 2.0))
+    ratio = torch.expm1(-2.0 * multiple * wide) / torch.expm1(-2.0 * base * wide)
+    ratio = torch.exp((multiple - base) * wide) * ratio
     return torch.where(x.abs() == 1, multiple / base, ratio)
 
 
-def _half_sines(x: Tensor, n: Tensor) -> Tensor:
-    return _hyperbolic_sines(x, n + 0.5, 0.5)
+def _whole_sinhs(x: Tensor, n: Tensor) -> Tensor:
+    return _sinhs(x, n + 1.0, 1.0)
 
 
-def _hyperbolic_cosines(x: Tensor, n: Tensor) -> Tensor:
+def _half_sinhs(x: Tensor, n: Tensor) -> Tensor:
+    return _sinhs(x, n + 0.5, 0.5)
+
+
+def _half_coshs(x: Tensor, n: Tensor) -> Tensor:
+    """cosh((n + ½)w) / cosh ½w = e^nw·(1 + e^-(2n + 1)w) / (1 + e^-w)."""
     wide = torch.acosh(x.abs().clamp(min=1.0))
-    return torch.cosh((n + 0.5) * wide) / torch.cosh(0.5 * wide)
+    ratio = (1.0 + torch.exp(-(2.0 * n + 1.0) * wide)) / (1.0 + torch.exp(-wide))
+    return torch.exp(n * wide) * ratio
 
 
 def _pair(x: Any, n: Any) -> tuple[Tensor, Tensor]:

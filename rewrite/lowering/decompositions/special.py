@@ -108,11 +108,18 @@ def erfinv(self: Tensor) -> Tensor:
     return torch.where(size < 1, x, edge)
 
 
+def erfc(self: Tensor) -> Tensor:
+    """1 - erf(x) up to 1, exp(-x²)·erfcx(x) above, where the difference has no digits left."""
+    x = as_float(self)
+    far = torch.where(x > 1, x, 1.0)
+    return torch.where(x > 1, torch.exp(-far * far) * erfcx(far), 1.0 - torch.erf(x))
+
+
 def erfcx(self: Tensor) -> Tensor:
     """exp(x²)·erfc(x), without the product where its factors over- and underflow."""
     x = as_float(self)
     near = torch.where(x.abs() < 1, x, 0.0)
-    middle = torch.exp(near * near) * torch.erfc(near)
+    middle = torch.exp(near * near) * (1.0 - torch.erf(near))
     size = x.abs().clamp(min=1.0)
     inner = size.clamp(max=8.0)
     quotient = _polynomial(_ERFCX[0], inner) / _polynomial(_ERFCX[1], inner)
@@ -152,6 +159,8 @@ def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
 
 SPECIAL: dict[Any, Callable[..., Any]] = {
     aten.digamma.default: digamma,
+    aten.erfc.default: erfc,
+    aten.special_erfc.default: erfc,
     aten.lgamma.default: lgamma,
     aten.erfinv.default: erfinv,
     aten.special_erfcx.default: erfcx,
