@@ -256,9 +256,11 @@ def _problem(
 def _line_of_output(program: Program, what: str) -> str:
     """Return the user's line that makes the output named in a sentence, or the only one."""
     outputs = dict(zip(program.signature.output_names, program.outputs(), strict=True))
-    named = [name for name in outputs if f"'{name}" in what] or list(outputs)
-    # Of `out` and `out_1` the longer one; of several that are not named none.
-    node = outputs[max(named, key=len)] if len(named) < 2 or f"'{named[0]}" in what else None
+    named = [name for name in outputs if f"'{name}" in what]
+    if not named and len(outputs) != 1:
+        return ""
+    # Of `out` and `out_1` the longer one.
+    node = outputs[max(named or outputs, key=len)]
     return source_line(node) if isinstance(node, fx.Node) else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +20,6 @@ _READS = {
     Tensor.__float__,
     Tensor.__index__,
 }
-
-
 Call = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
@@ -35,7 +34,6 @@ class ConstantItems:
         self._model = model
         self._real = dict(_weights(model))
         self._computed: Any = WeakIdKeyDictionary()
-        self._writes: dict[Any, bool] = {}
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> Any:
         """Answer a function, or call it by `call`, and note what it computes."""
@@ -43,10 +41,7 @@ class ConstantItems:
             value = self._value(args[0], {id(t): n for n, t in _weights(self._model)})
             return call(func, args, kwargs) if value is None else func(value)
         result = call(func, args, kwargs)
-        writes = self._writes.get(func)
-        if writes is None:
-            writes = self._writes[func] = _writes(func)
-        if writes or kwargs.get("out") is not None:
+        if _writes(func) or kwargs.get("out") is not None:
             for tensor in filter(_is_tensor, pytree.tree_leaves((args, kwargs))):
                 self._computed[tensor] = None
         # Nearly all calls ask for a size, a stride or a layout, of which nothing is noted.
@@ -86,7 +81,9 @@ def _is_known(leaves: list[Any]) -> bool:
     return not any(isinstance(v, (torch.SymInt, torch.SymFloat, torch.SymBool)) for v in leaves)
 
 
+@functools.cache
 def _writes(func: Any) -> bool:
+    """Tell whether a function writes to what it is given, by its name."""
     name = getattr(func, "__name__", "")
     in_place = name.endswith("_") and not name.endswith("__")
     return in_place or name.startswith("__i") or name == "__setitem__"

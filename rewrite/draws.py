@@ -17,8 +17,8 @@ _ROWS, _TOKENS = 2, 16
 """Sizes of dynamic dimensions in checks: the first dimension, and the others."""
 _AFFORDABLE = 4.0
 """The end of a range is run when its inputs hold no more than so many times the example's."""
-_LARGER = 0.01
-"""By this share a value is larger each time that it is taken once more; whole numbers stay."""
+_SMALLER = 0.01
+"""By this share a value is smaller each time that it is taken once more; whole numbers stay."""
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 Sizes = dict[Any, int]
@@ -130,7 +130,8 @@ def redraw(program: Program, sizes: Sizes) -> Inputs:
     """Resize the example inputs along their dynamic dimensions, so that baked-in sizes show.
 
     Values are taken from the example: ids stay valid ids, masks stay masks. Those that are taken
-    once more are a little larger: equal ones would leave the order of a sort open.
+    once more are a little nearer to 0: equal ones would leave the order of a sort open. Shares stay
+    below 1 by it, and places inside an image.
     """
     signature = program.signature
     flat = signature.flatten_inputs(*program.example)
@@ -189,7 +190,7 @@ def _resize(value: Any, sizes: dict[int, int]) -> Any:
             continue
         value = value.index_select(index, (places + 1) % count)
         if value.is_floating_point():
-            larger = 1 + _LARGER * (places // count).to(value.dtype)
-            scaled = value * larger.reshape(-1, *[1] * (value.dim() - index - 1))
+            divisors = 1 + _SMALLER * (places // count).to(value.dtype)
+            scaled = value / divisors.reshape(-1, *[1] * (value.dim() - index - 1))
             value = torch.where(value == value.round(), value, scaled)
     return value

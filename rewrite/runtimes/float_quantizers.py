@@ -41,9 +41,11 @@ def write(path: Path, folder: Path) -> Path:
 def _replace(graph: ir.Graph, node: ir.Node) -> None:
     """Put clip(round(x / s) + z) in the place of a QuantizeLinear of one scale, half to even."""
     data, scale, zero_point = [*node.inputs, None][:3]
-    low, high = _RANGES.get(_dtype(node), (0, 0))
-    dtype, wide = _dtype(node), scale.dtype if scale is not None else None
-    if data is None or scale is None or wide is None or low == high or not _is_one(scale):
+    dtype = _dtype(node)
+    if data is None or scale is None or dtype not in _RANGES or not _is_one(scale):
+        return
+    wide, (low, high) = scale.dtype, _RANGES[dtype]
+    if wide is None:
         return
     made: list[ir.Node] = []
 
@@ -52,10 +54,8 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
         return made[-1].outputs[0]
 
     def number(value: int) -> ir.Value:
-        return call_constant(np.array(value, dtype=wide.numpy()))
-
-    def call_constant(value: np.ndarray) -> ir.Value:
-        made.append(ir.node("Constant", [], {"value": ir.tensor(value)}))
+        tensor = ir.tensor(np.array(value, dtype=wide.numpy()))
+        made.append(ir.node("Constant", [], {"value": tensor}))
         return made[-1].outputs[0]
 
     steps = call("Round", call("Div", data, scale))

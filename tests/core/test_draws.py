@@ -87,3 +87,20 @@ def test_multiples_alone_are_drawn_by_what_they_are_multiples_of():
     width = Dim("w", min=1, max=64)
     program = capture(Doubled().eval(), (torch.randn(2, 24),), ({1: 8 * width},))
     assert [shapes(draw.inputs) for draw in other_sizes(program)] == [[[2, 32]], [[2, 8]]]
+
+
+def test_what_is_taken_once_more_is_a_little_smaller():
+    torch.manual_seed(0)
+    shares, ids, mask = torch.rand(3, 4), torch.randint(0, 9, (3,)), torch.tensor([1.0, 0.0, 1.0])
+    rows = Dim("rows", min=2, max=64)
+
+    class Three(nn.Module):
+        def forward(self, shares, ids, mask):
+            return shares * 2, ids + 1, mask - 1
+
+    program = capture(Three().eval(), (shares, ids, mask), ({0: rows}, {0: rows}, {0: rows}))
+    found = max((draw.inputs[0] for draw in other_sizes(program)), key=lambda each: len(each[0]))
+    assert len(found[0]) > 3
+    assert found[0].unique().numel() == found[0].numel()
+    assert shares.min() * 0.5 < found[0].min() and found[0].max() <= shares.max()
+    assert set(found[1].tolist()) <= set(ids.tolist()) and set(found[2].tolist()) <= {0.0, 1.0}

@@ -154,6 +154,7 @@ def test_the_file_is_held_to_the_model_itself(tmp_path):
     with pytest.raises(CheckError, match="agrees with the model only to") as raised:
         compile_model(request, OneModel(description))
     assert "rewrite inspect MODEL; --min-sqnr" in raised.value.hint
+    assert raised.value.where and "module '1'" in raised.value.where
     assert not list(tmp_path.iterdir())
     accepted = dataclasses.replace(request, min_sqnr=-100.0)
     result = compile_model(accepted, OneModel(description))

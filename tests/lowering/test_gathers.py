@@ -62,6 +62,11 @@ def test_a_norm_over_rows_is_right_on_openvino(reader, tmp_path):
             assert noise < 0.03
 
 
-def test_places_of_a_norm_over_columns_are_left_alone():
-    _, lowered = lowered_of(Normed(READERS["one place"], rows=False))
+@pytest.mark.parametrize(
+    ("reader", "rows"),
+    [(READERS["one place"], False), (lambda y: y[:, :, torch.tensor([0, 3])], True)],
+    ids=["scales along the last axis", "a list of places"],
+)
+def test_what_keeps_its_scales_is_left_alone(reader, rows):
+    _, lowered = lowered_of(Normed(reader, rows=rows))
     assert not [n for n in lowered.model.graph if n.name and n.name.endswith("_held")]

@@ -38,6 +38,7 @@ def test_nan_is_refused_and_named(value, method):
         "calibration batch 2: tensor 'input_1.activation' holds NaN or infinite values"
     )
     assert "calibrate{nan=skip}" in str(caught.value.hint)
+    assert caught.value.where
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -191,13 +191,13 @@ def reshape_behind_scales(folder: Path) -> bool:
 
 
 def place_of_scaled_values(folder: Path) -> bool:
-    def is_right(barrier: bool) -> bool:
+    def is_right(place: int | list[list[int]], barrier: bool) -> bool:
         def make() -> Graph:
             g = Graph(20)
             x = g.input("x", ["N", 4, 8])
             y = g.op("Mul", x, g.floats("v", [4, 1]))
             g.output(
-                g.op("Gather", held(g, y) if barrier else y, g.const("place", 0), axis=2),
+                g.op("Gather", held(g, y) if barrier else y, g.const("place", place), axis=2),
                 g.op("Conv", g.qdq(y), g.weight("w", [6, 4, 1], axis=0)),
             )
             return g
@@ -207,7 +207,8 @@ def place_of_scaled_values(folder: Path) -> bool:
         except RuntimeFailure:
             return False
 
-    return is_right(True) and not is_right(False)
+    one, table = 0, [[0, 1], [2, 3]]
+    return all(is_right(p, True) and not is_right(p, False) for p in (one, table))
 
 
 def norm_of_small_values(folder: Path) -> bool:

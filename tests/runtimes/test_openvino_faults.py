@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from rewrite.runtimes import RuntimeFailure, get_runtime
 
 from .graphs import Graph
+from .openvino_probes import outputs
 from .test_openvino import check
 from .verdicts import needs_vnni
 
@@ -140,60 +139,22 @@ def rows_apart(scaled, shape: list[int], hidden: bool) -> Graph:
     return g
 
 
-def outputs(g: Graph, folder, runtime: str = "openvino") -> np.ndarray:
-    """Run a graph with the int8 kernels that users have, whatever the processor."""
-    loaded = get_runtime(runtime).load(g.save(folder / "m.onnx"), threads=1)
-    if runtime == "openvino":
-        loaded = dataclasses.replace(loaded, exact=loaded.usual)
-    return next(iter(loaded.run(g.feeds(N=20)).values()))
-
-
 @pytest.mark.parametrize("scaled", SCALES)
 def test_reshape_behind_scales(scaled, tmp_path):
     with pytest.raises(RuntimeFailure, match="ReshapeTransformation"):
-        outputs(rows_apart(SCALES[scaled], [-1, 10, 4], hidden=False), tmp_path)
+        outputs(rows_apart(SCALES[scaled], [-1, 10, 4], hidden=False), tmp_path, N=20)
     right = rows_apart(SCALES[scaled], [-1, 10, 4], hidden=True)
-    found = outputs(right, tmp_path)
+    found = outputs(right, tmp_path, N=20)
     assert found.shape == (2, 10, 4)
 
 
 def test_reshape_behind_scales_that_computes_something_else(tmp_path):
     for hidden in (False, True):
         one, other = (
-            outputs(rows_apart(SCALES["a factor"], [-1, 4, 10], hidden), tmp_path, name)
+            outputs(rows_apart(SCALES["a factor"], [-1, 4, 10], hidden), tmp_path, name, N=20)
             for name in ("openvino", "onnxruntime")
         )
         assert np.allclose(one, other, atol=0.05 * np.abs(other).max()) is hidden
-
-
-def scaled_rows(place, barrier: bool) -> Graph:
-    """Return one place of rows with scales per channel, beside an int8 layer."""
-    g = Graph(20)
-    x = g.input("x", ["N", 4, 8])
-    y = g.op("Mul", x, g.floats("v", [4, 1]))
-    held = g.op("Max", y, g.const("lowest", np.float32(-3e38))) if barrier else y
-    g.output(g.op("Gather", held, g.const("place", place), axis=2))
-    weight = g.weight("w", [6, 4, 1], axis=0)
-    g.output(g.op("Conv", g.qdq(y), weight))
-    return g
-
-
-def is_right(make, folder) -> bool:
-    """Tell whether OpenVINO computes what ONNX Runtime does, but for single roundings."""
-    other = outputs(make(), folder, "onnxruntime")
-    try:
-        one = outputs(make(), folder)
-    except RuntimeFailure:
-        return False
-    return one.shape == other.shape and bool(
-        np.linalg.norm(one - other) < 0.1 * np.linalg.norm(other)
-    )
-
-
-@pytest.mark.parametrize("place", [0, [[0, 1], [2, 3]]])
-def test_place_of_scaled_values(place, tmp_path):
-    for barrier in (False, True):
-        assert is_right(lambda b=barrier: scaled_rows(np.array(place), b), tmp_path) is barrier
 
 
 @pytest.mark.parametrize(
@@ -213,7 +174,7 @@ def test_norm_of_small_values(kind, scale, point, right, tmp_path):
             size = 16 if kind == "LayerNormalization" else 8
             ones = g.const("ones", np.ones(size, np.float32))
             g.output(g.op(kind, x, ones, g.floats("b", [size]), epsilon=1e-5), layer)
-            results.append(outputs(g, tmp_path, runtime))
+            results.append(outputs(g, tmp_path, runtime, N=20))
         one, other = results
         assert np.allclose(one, other, atol=0.05) is (right or barrier)
 
@@ -222,4 +183,4 @@ def test_circular_padding(tmp_path):
     g = Graph(20)
     g.output(g.op("Pad", g.input("x", ["N", 4]), g.const("pads", [0, 1, 0, 1]), mode="wrap"))
     with pytest.raises(RuntimeFailure):
-        outputs(g, tmp_path)
+        outputs(g, tmp_path, N=20)
