@@ -55,6 +55,10 @@ UNARY = {
     "erfcx": (aten.special_erfcx.default, lambda x: x > -20),
     "log_ndtr": (aten.special_log_ndtr.default, lambda x: x.abs() < 1e3),
     "spherical_bessel_j0": (aten.special_spherical_bessel_j0.default, None),
+    "i0": (aten.i0.default, lambda x: x.abs() < 100),
+    "i0e": (aten.special_i0e.default, None),
+    "i1": (aten.special_i1.default, lambda x: x.abs() < 100),
+    "i1e": (aten.special_i1e.default, None),
     "signbit": (aten.signbit.default, None),
     "angle": (aten.angle.default, None),
 }
@@ -88,6 +92,7 @@ CALLS = {
     "isin": (aten.isin.Tensor_Tensor, (Y.round(), X.round())),
     "scatter mean": (aten.scatter_reduce.two, (X, 0, INDEX, Y, "mean")),
     "index mean": (aten.index_reduce.default, (X, 0, INDEX[0, 2:], Y, "mean")),
+    "strided": (aten.as_strided_scatter.default, (X, Y[:2, :3], (2, 3), (6, 2), 1)),
     "put": (aten.put.default, (X, INDEX[0, 2:], Y[0, :4])),
     "chebyshev t": (aten.special_chebyshev_polynomial_t.default, (X, Y.abs().round())),
     "chebyshev u": (aten.special_chebyshev_polynomial_u.default, (X, Y.abs().round())),
@@ -106,6 +111,13 @@ def test_functions_of_one_value_at_their_edges(name):
     overload, domain = UNARY[name]
     x = torch.cat([X.reshape(-1), EDGES])
     assert_same(overload, x if domain is None else x[domain(x)])
+
+
+def test_derivatives_of_the_digamma_function():
+    x = torch.linspace(-9.97, 60, 600, dtype=torch.float64)
+    for order in (0, 1):
+        assert_same(aten.polygamma.default, order, x)
+    assert DECOMPOSITIONS[aten.polygamma.default](2, x) is NotImplemented
 
 
 @pytest.mark.parametrize("letter", "tuvw")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -83,6 +83,25 @@ def put(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -
     return flat.scatter(0, places, values).reshape(self.shape)
 
 
+def as_strided_scatter(
+    self: Tensor,
+    src: Tensor,
+    size: Sequence[Any],
+    stride: Sequence[Any],
+    storage_offset: Any = None,
+) -> Any:
+    """Return x with its elements Σ iₖ·strideₖ + offset, counted flat, replaced by s."""
+    if storage_offset is None or not self.is_contiguous():
+        return NotImplemented
+    places = torch.full((1,) * len(size), storage_offset, dtype=torch.int64, device=self.device)
+    for axis, (count, step) in enumerate(zip(size, stride, strict=True)):
+        shape = [1] * len(size)
+        shape[axis] = -1
+        places = places + (torch.arange(count, device=self.device) * step).reshape(shape)
+    places = places.expand(tuple(size)).reshape(-1)
+    return self.reshape(-1).scatter(0, places, src.reshape(-1)).reshape(self.shape)
+
+
 def diagonal_scatter(
     self: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
 ) -> Tensor:
@@ -118,5 +137,6 @@ SCATTERS: dict[Any, Callable[..., Any]] = {
     aten.scatter.value_reduce: scatter_value,
     aten.index_reduce.default: index_reduce,
     aten.put.default: put,
+    aten.as_strided_scatter.default: as_strided_scatter,
     aten.diagonal_scatter.default: diagonal_scatter,
 }

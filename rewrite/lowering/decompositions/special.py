@@ -15,8 +15,9 @@ aten, prims = torch.ops.aten, torch.ops.prims
 _SHIFT = 8
 """Steps of the recurrence after which the asymptotic series hold to rounding."""
 _DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
+_TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730)
 _LGAMMA = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
-"""B₂ⱼ / 2j and B₂ⱼ / (2j(2j - 1)), B the Bernoulli numbers."""
+"""B₂ⱼ / 2j, B₂ⱼ and B₂ⱼ / (2j(2j - 1)), B the Bernoulli numbers."""
 _ERFINV_A = (-0.140543331, 0.914624893, -1.645349621, 0.886226899)
 _ERFINV_B = (0.012229801, -0.329097515, 1.442710462, -2.118377725, 1.0)
 _ERFINV_C = (1.641345311, 3.429567803, -1.62490649, -1.970840454)
@@ -68,6 +69,27 @@ def digamma(self: Tensor) -> Tensor:
     result = torch.where(x == 0, -(torch.ones_like(x) / x), result)
     result = torch.where(x == float("inf"), x, result)
     return torch.where(x == float("-inf"), float("nan"), result)
+
+
+def trigamma(self: Tensor) -> Tensor:
+    """ψ′(x) = Σₖ 1/(x + k)² + ψ′(x + 8), the reflection π²/sin²(πx) - ψ′(1 - x) below one half."""
+    x = as_float(self)
+    below = x < 0.5
+    turned = torch.where(below, 1.0 - x, x)
+    shifted = turned + float(_SHIFT)
+    steps = torch.arange(_SHIFT, dtype=x.dtype, device=x.device)
+    ahead = turned.unsqueeze(-1) + steps
+    inverse = 1.0 / shifted
+    series = _polynomial(_TRIGAMMA[::-1], inverse * inverse) * inverse * inverse * inverse
+    value = (1.0 / (ahead * ahead)).sum(-1) + inverse + 0.5 * inverse * inverse + series
+    # As torch rounds it: its poles below zero are finite.
+    sine = torch.sin(math.pi * x)
+    return torch.where(below, math.pi * math.pi / (sine * sine) - value, value)
+
+
+def polygamma(n: int, self: Tensor) -> Tensor:
+    """ψ⁽ⁿ⁾(x) for n of 0 and 1; others are declined."""
+    return digamma(self) if n == 0 else trigamma(self) if n == 1 else NotImplemented
 
 
 def lgamma(self: Tensor) -> Tensor:
@@ -159,6 +181,8 @@ def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
 
 SPECIAL: dict[Any, Callable[..., Any]] = {
     aten.digamma.default: digamma,
+    aten.polygamma.default: polygamma,
+    aten.special_polygamma.default: polygamma,
     aten.erfc.default: erfc,
     aten.special_erfc.default: erfc,
     aten.lgamma.default: lgamma,
