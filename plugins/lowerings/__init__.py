@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from rewrite_plugins.lowerings.adaptive_pool import LOWERINGS as _ADAPTIVE_POOL
 from rewrite_plugins.lowerings.antialias import LOWERINGS as _ANTIALIAS
+from rewrite_plugins.lowerings.arg_extremes import LOWERINGS as _ARG_EXTREMES
 from rewrite_plugins.lowerings.conv import LOWERINGS as _CONV
 from rewrite_plugins.lowerings.conv_transpose import LOWERINGS as _CONV_TRANSPOSE
 from rewrite_plugins.lowerings.grouped_matmul import LOWERINGS as _GROUPED_MATMUL
+from rewrite_plugins.lowerings.masked_select import LOWERINGS as _MASKED_SELECT
 from rewrite_plugins.lowerings.mean import LOWERINGS as _MEAN
 from rewrite_plugins.lowerings.normalization import LOWERINGS as _NORMALIZATION
 from rewrite_plugins.lowerings.pool import LOWERINGS as _POOL
@@ -20,9 +22,11 @@ from rewrite_plugins.lowerings.vector_norm import LOWERINGS as _VECTOR_NORM
 LOWERINGS = (
     *_ADAPTIVE_POOL,
     *_ANTIALIAS,
+    *_ARG_EXTREMES,
     *_CONV,
     *_CONV_TRANSPOSE,
     *_GROUPED_MATMUL,
+    *_MASKED_SELECT,
     *_MEAN,
     *_NORMALIZATION,
     *_POOL,
