@@ -102,6 +102,9 @@ def _index(node: fx.Node) -> Iterator[Carried]:
     places = [p for p, index in enumerate(given) if isinstance(index, fx.Node)]
     if not places or places != list(range(places[0], places[-1] + 1)):
         return
+    # A mask of several axes makes one of them, with as many places as it has true ones.
+    if any(_is_wide_mask(given[place]) for place in places):
+        return
     wide = max(ranked(given[p]) for p in places)
     first, last = places[0], places[-1]
     source = bound["self"]
@@ -112,6 +115,11 @@ def _index(node: fx.Node) -> Iterator[Carried]:
         shift = first + wide - ranked(given[place])
         sizes = expressions(given[place])
         yield given[place], {a: a + shift for a, s in enumerate(sizes) if whole[a + shift] == s}
+
+
+def _is_wide_mask(index: fx.Node) -> bool:
+    value = index.meta["val"]
+    return value.dtype in (torch.bool, torch.uint8) and value.dim() != 1
 
 
 def _embedding(node: fx.Node) -> Iterator[Carried]:

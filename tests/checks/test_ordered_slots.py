@@ -90,3 +90,8 @@ def test_a_number_carries_no_axis():
 
     program = capture(Picked().eval(), (torch.ones(3), torch.zeros(1, dtype=torch.int64)))
     assert not any(carried(node) for node in program.graph.nodes if "index" in node.name)
+
+
+@pytest.mark.parametrize("choose", [lambda x: x[x > 0], lambda x: x[x[..., 0] > 0]])
+def test_a_mask_leaves_no_order_to_follow(choose):
+    assert orders(Moved(choose), torch.randn(2, 9, 8)) == []
