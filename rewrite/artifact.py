@@ -182,7 +182,7 @@ def build_artifact(
     save(lowered.model, path)
     artifact = Artifact(path, opset, lowered.ops(), lowered=lowered, size=size_of(path))
     program.forget_unrounded()
-    artifact.violations = hold_to_rules(path, target, request.checks, talk)
+    artifact.violations = hold_to_rules(path, lowered.model, target, request.checks, talk)
     for name in target.runtimes if target.fits_here else ():
         runtime = get_runtime(name)
         if not runtime.available():

@@ -85,7 +85,7 @@ def broken_rules(path: Path, target: Target, violations: Sequence[Violation]) ->
     count = len(violations)
     return CheckError(
         f"the file breaks rules of target '{target.name}' in {count} "
-        f"{'place' if count == 1 else 'places'}: {', '.join(names)}",
-        where=str(violations[0]),
+        f"{'place' if count == 1 else 'places'}: {', '.join(names)}; the first is {violations[0]}",
+        where=violations[0].line or None,
         hint=f"rewrite check {path.name} --target {target.name} lists all of them",
     )

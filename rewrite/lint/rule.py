@@ -33,6 +33,8 @@ class Violation:
     node: str
     message: str
     source: str
+    line: str = ""
+    """Of the user's source, '' where it is not known."""
 
     def __str__(self) -> str:
         return f"{self.node}: {self.message} [{self.rule}]"

@@ -28,6 +28,31 @@ def set_origin_aside(model: ir.Model) -> None:
     model.metadata_props.clear()
 
 
+def origin_of(model: ir.Model, name: str) -> str:
+    """Return the line behind a node, or behind what it reads where it has none, '' for none.
+
+    Args:
+        model: as `set_origin_aside` left it.
+        name: of the node, or of a result.
+    """
+    waiting = [n for n in model.graph.all_nodes() if name in _names(n)]
+    seen = set(waiting)
+    for node in waiting:
+        line = line_of(node.meta.get(_TRACE, ""))
+        if line:
+            return line
+        producers = [value.producer() for value in node.inputs if value is not None]
+        for producer in producers:
+            if producer is not None and producer not in seen:
+                seen.add(producer)
+                waiting.append(producer)
+    return ""
+
+
+def _names(node: ir.Node) -> list[str | None]:
+    return [node.name, *(value.name for value in node.outputs)]
+
+
 def origin_of_named(model: ir.Model, message: str) -> str:
     """Return the line behind the first node that a runtime's message names, '' for none.
 
@@ -39,8 +64,7 @@ def origin_of_named(model: ir.Model, message: str) -> str:
     """
     traces = {}
     for node in model.graph.all_nodes():
-        names = [node.name, *(value.name for value in node.outputs)]
-        traces.update({name: node.meta.get(_TRACE, "") for name in names if name})
+        traces.update({name: node.meta.get(_TRACE, "") for name in _names(node) if name})
     found = [line_of(traces.get(name, "")) for name in _NAME.findall(message)]
     kinds = set(re.findall(r"[A-Za-z]+", message))
     found += [

@@ -133,6 +133,7 @@ def test_a_file_that_breaks_rules_names_the_nodes(int8):
     assert {"no-unsigned", "float-bias"} <= broken
     assert all(v["node"] and v["message"] and v["source"] for v in value["violations"])
     assert called.error[0].startswith("error: the file breaks rules of target 'tensorrt' in ")
+    assert str(value["violations"][0]["node"]) in called.error[0]
     lines = call("check", int8.file, "--target", "tensorrt").out.splitlines()
     assert len(lines) == 1 + len(value["violations"])
     assert any("keep it float [float-bias]" in line for line in lines)

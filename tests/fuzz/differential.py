@@ -155,7 +155,7 @@ def _judge(found: Finding, path: Path, result: Result, file: Path) -> None:
     if violations:
         rules = sorted({each.rule for each in violations})
         found.outcome, found.reason = TOLD, f"breaks rules: {', '.join(rules)}"
-        found.where = violations[0].source
+        found.where = violations[0].line
     if set(names) <= set(broken):
         return
     draws = _draws(module, fixed=found.target == "qnn")

@@ -255,10 +255,12 @@ def test_a_file_that_breaks_a_rule_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(CheckError, match="breaks rules of target 'strict' in") as caught:
         compile_case(CASES["block"], tmp_path, target="strict")
     assert caught.value.hint == "--checks report writes it all the same, and tells every place"
+    assert ".py:" in caught.value.where
     assert not (tmp_path / "block.onnx").exists()
     talk = Warnings()
     result = compile_case(CASES["block"], tmp_path, talk=talk, target="strict", checks="report")
     violations = result.as_json()["artifact"]["violations"]
     assert len(violations) == len(talk.heard) == 6
     assert violations[0]["rule"] == "int32-bias"
+    assert all(".py:" in violation["line"] for violation in violations)
     assert (tmp_path / "block.onnx").exists()
