@@ -92,6 +92,9 @@ def _captured(
         state.put_back()
         try:
             exported = export(model, args, kwargs, dynamic_shapes, deferred=True)
+        except SizesError as needed:
+            needed.where = needed.where or error.where
+            raise needed from None  # what is assumed even so
         except CaptureError:
             raise error from None
         unproved = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from typing import Any
 
@@ -115,7 +116,8 @@ def explain(error: Exception) -> CaptureError:
         return SizesError(
             f"the dynamic shapes do not hold for this model: {_constraint(text)}",
             where=_line_of_sizes(error) or user_frame(error),
-            hint="change dynamic_shapes, or give an example size other than 1 and the limits",
+            hint=_suggestion(text)
+            or "change dynamic_shapes, or give an example size other than 1 and the limits",
         )
     return CaptureError(
         f"torch.export cannot capture the model: {kind}: {first_line(error)}",
@@ -129,6 +131,15 @@ def _line_of_sizes(error: Exception) -> str | None:
     env = environment(error)
     lines = [each.line for each in assumptions(env)] if env is not None else []
     return next(filter(None, lines), None)
+
+
+def _suggestion(text: str) -> str:
+    """Return what torch.export proposes for dynamic_shapes, '' for nothing."""
+    found = re.search(r"^Suggested fixes:\n((?:  \S.*\n)+)", text, re.MULTILINE)
+    fixes = [line.strip() for line in found.group(1).splitlines()] if found else []
+    if not any("Dim(" in fix for fix in fixes):
+        return ""  # a size alone: no dynamic one
+    return f"torch.export proposes {'; '.join(fixes)}"
 
 
 def _constraint(text: str) -> str:
