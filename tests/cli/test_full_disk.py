@@ -1,5 +1,6 @@
 """A disk that is full is an error that names the file, and nothing is left there."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import linear_model
+from .conftest import call, linear_model, seen_files
 
 ROOT = Path(__file__).parents[2]
 LAYER = "self.fc = nn.Linear(4, 4)"
@@ -22,6 +23,7 @@ CASES = {
     "weights": ("model.onnx", [], True, MODEL_BYTES),
     "pt2": ("model.pt2", [], False, MODEL_BYTES),
     "end of pt2": ("model.pt2", [], False, WEIGHT_BYTES),
+    "last entry of metadata": ("model.onnx", [], False, -8),
     "cache": ("cache", [*PASSES, "--dry-run"], False, 100),
 }
 
@@ -58,6 +60,24 @@ def test_a_full_disk_is_told_and_left_as_it_was(case, called):
     assert "cannot write" in error and f"'{folder / CASES[case][0]}" in error
     assert "File too large" in error and "internal" not in error
     assert result["files"] == []
+
+
+def test_a_recipe_that_the_disk_does_not_take_leaves_the_files_that_were_there(
+    tmp_path, monkeypatch
+):
+    def full(path, *args, **kwargs):
+        path.write_text("[[pa")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("rewrite.write_out.write_recipe", full)
+    model, out, recipe = linear_model(tmp_path), tmp_path / "model.onnx", tmp_path / "recipe.toml"
+    out.write_text("as it was")
+    recipe.write_text("as it was")
+    called = call(model, "-o", out, "--write-recipe", recipe, "--target", "ort-x64", *PASSES)
+    assert called.code == 2
+    assert called.error[0] == f"error: cannot write '{recipe}': No space left on device"
+    assert out.read_text() == recipe.read_text() == "as it was"
+    assert seen_files(tmp_path) == ["linear_model.py", "model.onnx", "recipe.toml"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110

@@ -39,17 +39,17 @@ from .printing import print_model
 
 PLACES = ("portable", "openvino", "ort-x64", "qnn")
 """Targets whose passes run one after another; each model meets one of them."""
-FAVOURITES = (
-    ("layers", "strided_stem", "ort-x64"),
-    ("layers", "large_linear", "portable"),
-    ("layers", "conv_transposed", "portable"),
-    ("layout", "act_behind_move", "portable"),
-    ("norms", "conv_and_batch_norm", "portable"),
-    ("norms", "norm_of_channels", "openvino"),
-    ("attention", "masked_by_hand", "qnn"),
-)
-"""Steps of which some pass sees too few, and the target among whose passes it is; every other model
-has one."""
+FAVOURITES = {
+    "space-to-depth": ("layers", "strided_stem", "ort-x64"),
+    "quantize-weights": ("layers", "large_linear", "portable"),
+    "convolve-transposed": ("layers", "conv_transposed", "portable"),
+    "hoist-activations": ("layout", "act_behind_move", "portable"),
+    "convolve-batch-norm": ("norms", "conv_and_batch_norm", "portable"),
+    "flatten-maps": ("norms", "norm_of_channels", "openvino"),
+    "limit-masks": ("attention", "masked_by_hand", "qnn"),
+}
+"""By pass a step of which it sees too few, and the target among whose passes it is; every other
+model has one."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ def try_passes(path: Path, host: PluginHost, seed: int) -> list[PassFinding]:
         pass_ = build_passes(host, [spec])[0]
         if not pass_.requires:
             found.append(_try(seed, "alone", pass_, program, context, draws)[0])
-    target = _lead(seed)[2] if seed % 2 else PLACES[seed // 2 % len(PLACES)]
+    target = FAVOURITES[_pass_led(seed)][2] if seed % 2 else PLACES[seed // 2 % len(PLACES)]
     context = _context(host, target, module)
     for pass_ in _in_place(host, target):
         finding, program_after = _try(seed, target, pass_, program, context, draws)
@@ -199,6 +199,9 @@ def main() -> int:
     """Run the passes over as many models as are asked for; return 1 when one breaks its word."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.passes", description=__doc__)
     parser.add_argument("--models", type=int, default=500)
+    parser.add_argument(
+        "--least", type=int, default=20, help="go on with models for a pass until it fired in these"
+    )
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--keep", default="fuzz-found/passes.jsonl", help="a run goes on")
     asked = parser.parse_args()
@@ -209,8 +212,13 @@ def main() -> int:
     done = _read(keep)
     host, seed = PluginHost(), asked.first
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        while sum(bool(found) for found in done.values()) < asked.models:
-            if seed not in done:
+        while True:
+            wanted = _wanting(done, asked.least)
+            enough = sum(bool(found) for found in done.values()) >= asked.models
+            if enough and not wanted:
+                break
+            led = seed % 2 and _pass_led(seed) in wanted
+            if seed not in done and (led or not enough):
                 done[seed] = try_passes(_written(seed, Path(folder)), host, seed)
                 _append(keep, seed, done[seed])
                 for found in done[seed]:
@@ -224,13 +232,21 @@ def main() -> int:
 
 def _written(seed: int, folder: Path) -> Path:
     path = folder / f"seed_{seed}.py"
-    spec = generate(seed, _lead(seed)[:2]) if seed % 2 else generate(seed)
+    step = FAVOURITES[_pass_led(seed)][:2] if seed % 2 else None
+    spec = generate(seed, step) if step else generate(seed)
     path.write_text(print_model(spec), encoding="utf-8")
     return path
 
 
-def _lead(seed: int) -> tuple[str, str, str]:
-    return FAVOURITES[seed // 2 % len(FAVOURITES)]
+def _pass_led(seed: int) -> str:
+    return list(FAVOURITES)[seed // 2 % len(FAVOURITES)]
+
+
+def _wanting(done: dict[int, list[PassFinding]], least: int) -> set[str]:
+    """Return the passes with a favourite that fired in too few models."""
+    pairs = {(f.name, seed) for seed, found in done.items() for f in found if f.rewrites}
+    fired = Counter(name for name, _ in pairs)
+    return {name for name in FAVOURITES if fired[name] < least}
 
 
 def _append(keep: Path, seed: int, findings: list[PassFinding]) -> None:
