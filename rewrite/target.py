@@ -24,6 +24,8 @@ AVOIDABLE = (
     "reshape-of-scales",
     "norm-of-integers",
     "gather-of-scales",
+    "boolean-in-arithmetic",
+    "gelu-of-near-factors",
     "squeezed-pool",
     "product-without-bias",
     "silu-behind-dequantizer",

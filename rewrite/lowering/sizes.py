@@ -19,11 +19,12 @@ def infer_sizes(model: ir.Model) -> None:
 
 
 def hide_sizes(model: ir.Model) -> None:
-    """Read sizes as Σ shape(x) · onehot, whose origin a runtime does not see, in place.
+    """Read sizes as one of shape(x) · onehot, whose origin a runtime does not see, in place.
 
     OpenVINO 2026.4 knows that the output of a convolution has the batch size of the input, reads
     the size there instead, and then loses the bias of the convolution if its output is quantized
-    right away. Without a biased convolution nothing is hidden.
+    right away. Without a biased convolution nothing is hidden. A sum would hide the size as well,
+    but takes a division behind it along, and rounds that to the nearest.
     """
     if not any(node.op_type == "Conv" and len(node.inputs) > 2 for node in model.graph):
         return
@@ -58,7 +59,7 @@ def _hide(model: ir.Model, node: ir.Node) -> None:
     chosen = [int(i == first) for i in range(rank)]
     whole = ir.node("Shape", [source])
     parts = ir.node("Mul", [whole.outputs[0], _integers(model, f"{output.name}_which", chosen)])
-    size = ir.node("ReduceSum", [parts.outputs[0]], attributes={"keepdims": 1})
+    size = ir.node("Gather", [parts.outputs[0], _integers(model, f"{output.name}_at", [first])])
     for made, kind in ((whole, "shape"), (parts, "parts"), (size, "size")):
         made.outputs[0].name = f"{output.name}_{kind}"
         made.name = f"{node.name}_{kind}"

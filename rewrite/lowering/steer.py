@@ -8,9 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from rewrite.lowering.barrier import same
+from rewrite.lowering.booleans import choose_numbers
 from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.constants import constant
 from rewrite.lowering.gathers import hold_gathers
+from rewrite.lowering.gelus import hold_gelus
 from rewrite.lowering.norms import hold_norms
 from rewrite.lowering.pools import merge_squeezes
 from rewrite.lowering.reshapes import hide_shapes
@@ -154,6 +156,8 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "quantizer-moved-past-output": hold_outputs,
     "reshape-of-scales": hide_shapes,
     "gather-of-scales": hold_gathers,
+    "boolean-in-arithmetic": choose_numbers,
+    "gelu-of-near-factors": hold_gelus,
     "norm-of-integers": hold_norms,
     "squeezed-pool": merge_squeezes,
     "product-without-bias": hold_products,

@@ -128,6 +128,8 @@ def test_what_it_says_of_each():
         "reshape-of-scales",
         "norm-of-integers",
         "gather-of-scales",
+        "boolean-in-arithmetic",
+        "gelu-of-near-factors",
     }
     both = {"quantizer-moved-past-output", "sixteen-bits-rounded"}
     assert set(openvino.avoids) == {*shared, *both, "squeezed-pool"}

@@ -20,7 +20,7 @@ from rewrite.lowering.steer import FAULTS
 from rewrite.runtimes import get_runtime
 from rewrite.target import AVOIDABLE, Target
 
-from .models import quantized, run, seven_bits, written
+from .models import lowered, quantized, run, seven_bits, written
 
 IMAGE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 ROWS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
@@ -75,6 +75,27 @@ def test_sizes_are_hidden_from_convolutions(tmp_path):
         use.node.op_type for n in model.graph if n.op_type == "Shape" for use in n.outputs[0].uses()
     }
     assert readers == {"Mul"}
+
+
+@pytest.mark.parametrize("rows", [8, 7])
+def test_half_of_a_hidden_size_is_rounded_down(rows, tmp_path):
+    pytest.importorskip("openvino")
+
+    class Lower(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            return self.conv(x), x[:, :, x.shape[2] // 2 :]
+
+    torch.manual_seed(0)
+    dynamic = ({2: torch.export.Dim("height", min=4, max=64)},)
+    program = capture(Lower().eval(), (IMAGE,), dynamic)
+    path = written(lowered(program, 20, ("size-moved-to-conv",)), tmp_path)
+    x = torch.randn(2, 3, rows, 8)
+    found = list(get_runtime("openvino").load(path).run({"x": x.numpy()}).values())
+    assert found[1].shape[2] == rows - rows // 2
 
 
 def test_sizes_are_in_the_open_without_convolutions(tmp_path):

@@ -128,7 +128,9 @@ class Graph:
 
     def feeds(self, **dims: int) -> dict[str, np.ndarray]:
         shapes = {n: [dims.get(d, d) for d in s] for n, s in self.inputs.items()}
-        return {n: self.random.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+        drawn = {n: self.random.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+        masks = [n for n, kind in self.types.items() if kind == onnx.TensorProto.BOOL]
+        return drawn | {n: drawn[n] > 0 for n in masks}
 
 
 def conv_residual_block(opset: int = 17) -> Graph:

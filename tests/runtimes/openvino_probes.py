@@ -116,7 +116,7 @@ def tokens(hidden: bool) -> Graph:
     size = g.op("Shape", x, start=0, end=1)
     if hidden:
         parts = g.op("Mul", g.op("Shape", x), g.const("first", [1, 0, 0, 0]))
-        size = g.op("ReduceSum", parts, keepdims=1)
+        size = g.op("Gather", parts, g.const("place", [0]))
     shape = g.op("Concat", size, g.const("rest", [1, 4]), axis=0)
     g.output(g.op("Concat", g.op("Expand", g.floats("token", [1, 1, 4]), shape), y, axis=1))
     return g
@@ -226,6 +226,47 @@ def norm_of_small_values(folder: Path) -> bool:
     return barred and not plain
 
 
+def boolean_in_a_product(folder: Path) -> bool:
+    def make(chosen: bool) -> Graph:
+        g = Graph(20)
+        mask = g.input("mask", ["N", 6], bool)
+        if chosen:
+            ends = (g.const(f"end_{n}", np.float32(n)) for n in (1, 0))
+            number = g.op("Where", mask, *ends)
+        else:
+            number = g.op("Cast", mask, to=1)
+        product = g.op("Mul", number, g.const("two", np.float32(2)))
+        g.output(product, g.op("Relu", g.qdq(g.input("x", ["N", 6]))))
+        return g
+
+    def is_right(chosen: bool) -> bool:
+        try:
+            return agrees(lambda: make(chosen), folder, N=2)
+        except RuntimeFailure:
+            return False
+
+    return is_right(True) and not is_right(False)
+
+
+def gelu_of_another_factor(folder: Path) -> bool:
+    def make(barrier: bool) -> Graph:
+        g = Graph(20)
+        x = g.input("x", ["N", 64])
+        cube = g.op("Pow", x, g.const("three", np.float32(3)))
+        cubic = g.op("Mul", cube, g.const("cubic", np.float32(0.044715)))
+        inner = g.op("Mul", g.op("Add", x, cubic), g.const("factor", np.float32(0.8)))
+        tanh = g.op("Tanh", held(g, inner) if barrier else inner)
+        half = g.op("Mul", x, g.const("half", np.float32(0.5)))
+        g.output(g.op("Mul", half, g.op("Add", tanh, g.const("one", np.float32(1)))))
+        return g
+
+    def error(barrier: bool) -> float:
+        one, other = (outputs(make(barrier), folder, n, N=4) for n in ("openvino", "onnxruntime"))
+        return float(np.abs(one - other).max())
+
+    return error(True) < 1e-5 and not error(False) < 1e-5
+
+
 PROBES: dict[str, Callable[[Path], bool]] = {
     "signed-activations-off-zero": activation_off_zero,
     "unsigned-weights": unsigned_weight,
@@ -238,4 +279,6 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "reshape-of-scales": reshape_behind_scales,
     "gather-of-scales": place_of_scaled_values,
     "norm-of-integers": norm_of_small_values,
+    "boolean-in-arithmetic": boolean_in_a_product,
+    "gelu-of-near-factors": gelu_of_another_factor,
 }
