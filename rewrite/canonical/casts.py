@@ -85,6 +85,39 @@ class JoinOfOneType(Rule):
         )
 
 
+class IndexOfOneType(Rule):
+    """x[i, j] = x[i as int64, j as int64] for unlike integers: ONNX broadcasts one type."""
+
+    pattern = Op((aten.index.Tensor, aten.index_put.default, aten._unsafe_index.Tensor), "index")
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline indices of one type; masks are no integers."""
+        kinds = {dtype(index) for index in _integers(match.root)}
+        return None if len(kinds) > 1 else "its indices are of one type"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit the casts and the call."""
+        bound, integers = arguments(match.root), _integers(match.root)
+        indices = [
+            emit.call(aten._to_copy.default, like=match.root, self=index, dtype=torch.int64)
+            if index in integers and dtype(index) != torch.int64
+            else index
+            for index in bound["indices"]
+        ]
+        return emit.call(
+            match.root.target,
+            like=match.root,
+            val=match.root.meta["val"],
+            **{**bound, "indices": indices},
+        )
+
+
+def _integers(node: fx.Node) -> list[fx.Node]:
+    given = [index for index in arguments(node)["indices"] if isinstance(index, fx.Node)]
+    return [index for index in given if dtype(index) not in (torch.bool, torch.uint8)]
+
+
 def _changes(node: fx.Node) -> dict[str, Any]:
     source = arguments(node)["self"]
     changes: dict[str, Any] = {}
@@ -95,4 +128,4 @@ def _changes(node: fx.Node) -> dict[str, Any]:
     return changes
 
 
-CAST_RULES: list[Rule] = [ToIsCopy(), JoinOfOneType()]
+CAST_RULES: list[Rule] = [ToIsCopy(), JoinOfOneType(), IndexOfOneType()]

@@ -29,9 +29,7 @@ def _choose(model: ir.Model, cast: ir.Node) -> None:
     made.meta.update(cast.meta)
     graph = cast.graph
     assert graph is not None
-    ir.convenience.replace_nodes_and_values(
-        graph, cast, [cast], [made], cast.outputs, made.outputs
-    )
+    ir.convenience.replace_nodes_and_values(graph, cast, [cast], [made], cast.outputs, made.outputs)
 
 
 def _is_boolean(value: ir.Value | None) -> bool:

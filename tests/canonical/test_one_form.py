@@ -53,6 +53,22 @@ def test_a_join_of_one_type_stays(join):
     assert "_to_copy" not in text(lambda x: join([x, x + 1], 1))
 
 
+def test_indices_have_one_type():
+    def pick(x):
+        rows = x.argmax(1)[:, 0, 0]
+        return x[rows.to(torch.int32), rows * 0]
+
+    assert "dtype=i64" in text(pick)
+
+
+def test_indices_of_one_type_and_masks_stay():
+    def pick(x):
+        rows = x.argmax(1)[:, 0, 0].to(torch.int32)
+        return x[rows, rows * 0].sum() + x[x[:, 0, 0, 0] > 0].sum()
+
+    assert "dtype=i64" not in text(pick)
+
+
 def test_an_extreme_of_everything_names_its_dimensions():
     assert "dim=[0, 1, 2, 3]" in text(lambda x: torch.amax(x))
 

@@ -18,14 +18,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from rewrite.capture import split_inputs
 from rewrite.compile import compile_model
 from rewrite.errors import RewriteError
+from rewrite.interpret import run_float64
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request, Result
 from rewrite.talk import Talk
 
 from .judge import FLOAT_FLOOR, MARGIN, QUANTIZED_FLOOR, Verdict, beyond_noise, compare, sqnr
-from .model_files import call, input_names, load_file
+from .model_files import call, copied, input_names, load_file
 from .running import RunFile, open_file
 
 TARGETS = ("portable", "ort-x64", "openvino", "qnn")
@@ -208,11 +210,19 @@ def _judge_one(
         return
     if found.preset == "float":
         verdicts = compare(expected, actual, FLOAT_FLOOR)
-        verdicts = beyond_noise(verdicts, expected, eager, inputs, FLOAT_FLOOR)
+        verdicts = beyond_noise(verdicts, expected, eager, inputs, FLOAT_FLOOR, _in_float64(result))
         for verdict in verdicts:
             _mark(found, WRONG, _told(label, verdict))
         return
     _judge_quantized(found, result, label, inputs, expected, actual)
+
+
+def _in_float64(result: Result) -> Callable[[Any], list[torch.Tensor]]:
+    def run(given: Any) -> list[torch.Tensor]:
+        assert result.program is not None
+        return run_float64(result.program, *split_inputs(copied(given)))
+
+    return run
 
 
 def _told(label: str, verdict: Verdict) -> str:
@@ -243,7 +253,8 @@ def _judge_quantized(
     verdicts = [v for v in compare(reference, actual, QUANTIZED_FLOOR) if _is_float(expected, v)]
     # What lies between two steps of an integer may fall either way: that alone is no fault.
     verdicts = [v for v in verdicts if _is_worse(v, expected, reference, actual)]
-    for verdict in beyond_noise(verdicts, reference, simulated, inputs, QUANTIZED_FLOOR):
+    precise = _in_float64(result)
+    for verdict in beyond_noise(verdicts, reference, simulated, inputs, QUANTIZED_FLOOR, precise):
         _mark(found, WRONG, _told(f"{label}, against the program", verdict))
     if not any(word in label for word in ("example", "values")):
         return

@@ -8,7 +8,8 @@ has no right answer in float32.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ EQUAL = 0.99
 """Share of integers that are to be equal."""
 _NUDGES = 6
 _NUDGE = 1e-6
+_LEAST = 1e-8
+_ZERO = 1e-6
+"""In float64, where the epsilon of a norm makes a difference of 1e-9 as large."""
+_REST = 1e-3
+"""Of equal values behind a norm: the rounding of a sum of hundreds, over the root of 1e-5."""
 
 Run = Callable[[Any], list[Tensor]]
 
@@ -42,6 +48,8 @@ class Verdict:
     output: int
     what: str
     db: float = math.nan
+    error: float = math.inf
+    """The largest, of finite values."""
 
 
 def sqnr(expected: Tensor, actual: Tensor) -> float:
@@ -83,7 +91,8 @@ def _compare(place: int, left: Tensor, right: Tensor, floor: float) -> Verdict |
     if left.numel() == 0 or _is_nothing(left, right):
         return None
     found = sqnr(left, right)
-    return Verdict(place, f"{found:.1f} dB", found) if found < floor else None
+    error = float((left - right).nan_to_num().abs().max())
+    return Verdict(place, f"{found:.1f} dB", found, error) if found < floor else None
 
 
 def _is_nothing(left: Tensor, right: Tensor) -> bool:
@@ -96,9 +105,17 @@ def _is_nothing(left: Tensor, right: Tensor) -> bool:
 
 
 def beyond_noise(
-    found: list[Verdict], expected: list[Tensor], run: Run, inputs: Any, floor: float
+    found: list[Verdict],
+    expected: list[Tensor],
+    run: Run,
+    inputs: Any,
+    floor: float,
+    precise: Run | None = None,
 ) -> list[Verdict]:
     """Return the verdicts that a change of the inputs in their last digits does not explain.
+
+    Nor may the reference be as far from what it is in float64: a norm of equal values gives what
+    rounding left of them, many times over.
 
     Args:
         found: what differs.
@@ -106,6 +123,7 @@ def beyond_noise(
         run: the reference.
         inputs: what it was run on.
         floor: in dB, as given to `compare`.
+        precise: the reference in float64.
     """
     for seed in range(_NUDGES):
         if not found:
@@ -113,7 +131,31 @@ def beyond_noise(
         with BreakTies(seed):
             nudged = run(nudge(inputs, seed))
         found = [v for v in found if not _explained(v, expected, nudged, floor)]
+    if found:
+        with _without_denormals():
+            flushed = run(inputs)
+        found = [v for v in found if not _explained(v, expected, flushed, floor)]
+    if found and precise is not None:
+        exact = [e.to(own.dtype) for e, own in zip(precise(inputs), expected, strict=True)]
+        found = [v for v in found if not _explained(v, expected, exact, floor)]
+        found = [v for v in found if v.output < 0 or not _is_zero(v, exact[v.output])]
     return found
+
+
+def _is_zero(verdict: Verdict, exact: Tensor) -> bool:
+    """Tell whether an output is 0 but for what rounding leaves of it behind a norm."""
+    zero = exact.is_floating_point() and not bool((exact.abs() > _ZERO).any())
+    return zero and verdict.error <= _REST
+
+
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Compute as runtimes may, which take the smallest numbers for 0."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _explained(
@@ -144,6 +186,8 @@ def nudge(inputs: Any, seed: int) -> Any:
         if not isinstance(value, Tensor) or not value.is_floating_point():
             return value.clone() if isinstance(value, Tensor) else value
         noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
-        return value * (1 + _NUDGE * noise) + _NUDGE**2 * noise
+        # Zeros have no last digits of their own, but what is computed of them is rounded too.
+        least = _NUDGE**2 if bool(value.any()) else _LEAST
+        return value * (1 + _NUDGE * noise) + least * noise
 
     return pytree.tree_map(change, inputs)

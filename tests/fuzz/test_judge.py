@@ -102,3 +102,30 @@ def test_ratio_of_nothing():
     zeros = torch.zeros(3)
     assert sqnr(zeros, zeros) == math.inf
     assert sqnr(zeros, zeros + 1) == -math.inf
+
+
+def test_the_sign_of_a_denormal_is_no_fault():
+    x = torch.tensor([90.0, 1.0])
+
+    def run(given):
+        return [torch.sign(torch.exp(-given))]
+
+    flushed = [torch.tensor([0.0, 1.0])]
+    found = compare(run(x), flushed, FLOAT_FLOOR)
+    assert found and not beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_what_rounding_left_is_no_fault():
+    x = torch.tensor([0.1, 0.1, 0.1])
+
+    def run(given):
+        return [(given - given.sum() / 3) / 1e-8]
+
+    def precise(given):
+        return run(given.double())
+
+    left = [torch.tensor([-0.9, 0.4, -0.5])]
+    expected = [torch.tensor([0.7, 0.7, 0.7])]
+    found = compare(expected, left, FLOAT_FLOOR)
+    assert beyond_noise(found, expected, lambda given: expected, x, FLOAT_FLOOR)
+    assert not beyond_noise(found, expected, lambda given: expected, x, FLOAT_FLOOR, precise)
