@@ -192,6 +192,11 @@ def build_artifact(
         error = _problem(artifact, runtime, program, samples, judge, request, loss, lossy=lossy)
         if artifact.runtimes[-1].caveat:
             talk.warn(f"{name}: {artifact.runtimes[-1].caveat}")
+        if artifact.runtimes[-1].undecided:
+            talk.warn(
+                f"{name}: {artifact.runtimes[-1].undecided} values follow the order of equal ones, "
+                "which it chooses otherwise than torch: they were not compared"
+            )
         decides = request.runtimes is None or name in request.runtimes
         if error is not None and decides and request.checks == "strict":
             raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
@@ -255,13 +260,20 @@ def _problem(
 
 def _line_of_output(program: Program, what: str) -> str:
     """Return the user's line that makes the output named in a sentence, or the only one."""
-    outputs = dict(zip(program.signature.output_names, program.outputs(), strict=True))
+    names = program.signature.output_names
+    pairs = zip(names, program.outputs(), strict=True)
+    outputs = {name: node for name, node in pairs if isinstance(node, fx.Node)}
     named = [name for name in outputs if f"'{name}" in what]
-    if not named and len(outputs) != 1:
+    # Where one output has numbers with fractions, it goes without saying.
+    others = [name for name, node in outputs.items() if _has_fractions(node.meta.get("val"))]
+    if not named and len(others) != 1:
         return ""
     # Of `out` and `out_1` the longer one.
-    node = outputs[max(named or outputs, key=len)]
-    return source_line(node) if isinstance(node, fx.Node) else ""
+    return source_line(outputs[max(named or others, key=len)])
+
+
+def _has_fractions(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:

@@ -102,6 +102,13 @@ def _scripted_part(module: nn.Module, path: str = "") -> str | None:
     return None
 
 
+_OF_SIZES = ("dynamic_shapes", "Constraints violated", "specialized", "Cannot create Dim")
+"""In messages of torch.export about sizes; the last where it fails to say what would hold."""
+
+
+_HINT = "change dynamic_shapes, or give larger example sizes: one that comes to 1 is taken as fixed"
+
+
 def explain(error: Exception) -> CaptureError:
     """Turn an error of torch.export into one that names the user's line."""
     text = str(error)
@@ -112,12 +119,11 @@ def explain(error: Exception) -> CaptureError:
             where=user_frame(error),
             hint="use torch.where for values, or torch.cond for whole branches",
         )
-    if "dynamic_shapes" in text or "Constraints violated" in text or "specialized" in text:
+    if any(words in text for words in _OF_SIZES):
         return SizesError(
             f"the dynamic shapes do not hold for this model: {_constraint(text)}",
             where=_line_of_sizes(error) or user_frame(error),
-            hint=_suggestion(text)
-            or "change dynamic_shapes, or give an example size other than 1 and the limits",
+            hint=_suggestion(text) or _HINT,
         )
     return CaptureError(
         f"torch.export cannot capture the model: {kind}: {first_line(error)}",

@@ -30,6 +30,12 @@ class OnRuntime:
     problem: str = ""
     """Why the file is not to be used with it; empty if all is well."""
 
+    @property
+    def undecided(self) -> int:
+        """How many values of the outputs were not compared, for equal values decide them."""
+        found = (self.agreement, self.resized, self.model, self.model_resized)
+        return max((each.undecided for each in found if each is not None), default=0)
+
     def as_json(self) -> dict[str, Any]:
         """Return the entry of `runtimes` in the command line's JSON."""
         return {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from rewrite.checks.judge import Judge
+from rewrite.checks.judge import Judge, Judged
 from rewrite.equivalence import Difference, difference, finite
 
 LOWEST_QUANTIZED_SQNR = 20.0
@@ -51,6 +51,10 @@ class Agreement:
     layers: LayerReport | None = None
     slots: tuple[int, int] = (0, 0)
     """Of the slots that a sort orders: how many are in the other result too, and all of them."""
+    lost: str = ""
+    """The output whose order has most of the others, '' for none."""
+    undecided: int = 0
+    """Values that follow the order of equal ones, which the file has otherwise."""
     blind: tuple[str, ...] = ()
     """Outputs that hold no finite number on any batch: nothing of them could be compared."""
 
@@ -76,7 +80,8 @@ class Agreement:
         found, slots = self.slots
         share = LOWEST_EQUAL_SHARE if floor >= LOWEST_FLOAT_SQNR else LOWEST_SLOT_SHARE
         if found < share * slots:
-            return f"only in {found} of {slots} slots that a sort orders (required: {share:.0%})"
+            ordered = f"{found} of {slots} slots that a sort orders{_inside(self.lost)}"
+            return f"only in {ordered} (required: {share:.0%})"
         if not self.lowest_db >= floor:
             return f"only to {self.lowest_db:.1f} dB{self.where} (required: {floor:g} dB)"
         integers = self.difference.integers
@@ -99,6 +104,8 @@ class Agreement:
         }
         if self.slots[1]:
             result["slots"] = {"found": self.slots[0], "total": self.slots[1]}
+        if self.undecided:
+            result["undecided"] = self.undecided
         if self.layers is not None:
             result["layers"] = {
                 "compared": self.layers.compared,
@@ -109,11 +116,21 @@ class Agreement:
         return result
 
 
-class Comparison:
-    """Compares outputs batch by batch; what it holds of one are the outputs."""
+Outputs = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+"""(expected, actual) by name."""
 
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
+
+class Comparison:
+    """Compares outputs batch by batch; what it holds of one are the outputs.
+
+    Args:
+        judge: takes outputs apart.
+        quantized: whether the file rounds, so that integers and the order of scores may differ.
+    """
+
+    def __init__(self, judge: Judge, *, quantized: bool = False) -> None:
+        self._judge, self._quantized = judge, quantized
+        self._undecided, self._lost = 0, ""
         self._names: list[str] = []
         self._all: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._worst = ("", float("inf"), "")
@@ -122,9 +139,10 @@ class Comparison:
 
     def add(
         self,
-        outputs: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
+        outputs: Outputs,
         inputs: Sequence[Any],
         batch: str,
+        settle: Callable[[Outputs], tuple[Outputs, int]] | None = None,
     ) -> None:
         """Take the (expected, actual) outputs of one batch.
 
@@ -132,9 +150,16 @@ class Comparison:
             outputs: by name.
             inputs: the flat inputs that they were computed from.
             batch: what it is, in words.
+            settle: puts back what the order of equal values explains, and counts it; asked where
+                too many integers or slots differ.
         """
         judged = self._judge.take_apart(outputs, inputs)
+        if settle is not None and self._is_short(judged):
+            outputs, undecided = settle(outputs)
+            self._undecided += undecided
+            judged = self._judge.take_apart(outputs, inputs)
         self._found, self._slots = self._found + judged.found, self._slots + judged.slots
+        self._lost = self._lost or judged.lost
         names = [name for name, _, _ in judged.pairs]
         pairs = [(expected, actual) for _, expected, actual in judged.pairs]
         self._names += names
@@ -152,6 +177,19 @@ class Comparison:
                 self._hits += int((expected.argmax(-1) == actual.argmax(-1)).sum())
                 self._rows += expected[..., 0].numel()
 
+    def _is_short(self, judged: Judged) -> bool:
+        share = LOWEST_SLOT_SHARE if self._quantized else LOWEST_EQUAL_SHARE
+        if judged.found < share * judged.slots:
+            return True
+        integers = [
+            (expected == actual)
+            for _, expected, actual in judged.pairs
+            if not expected.is_floating_point() and expected.numel()
+        ]
+        return not self._quantized and any(
+            float(equal.double().mean()) < LOWEST_EQUAL_SHARE for equal in integers
+        )
+
     def _look(self, name: str, expected: torch.Tensor) -> None:
         if expected.numel():
             nothing = not bool(expected.isfinite().any())
@@ -165,6 +203,8 @@ class Comparison:
             top1,
             *self._worst,
             slots=(self._found, self._slots),
+            lost=self._lost,
+            undecided=self._undecided,
             blind=tuple(name for name, nothing in self._blind.items() if nothing),
         )
 

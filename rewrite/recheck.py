@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rewrite.artifact import deployed_runner
 from rewrite.capture import capture
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample, take_samples
+from rewrite.checks.ties import Ties
 from rewrite.descriptors import Model
 from rewrite.errors import CheckError, UsageError
 from rewrite.file_metadata import read_metadata
@@ -218,7 +220,7 @@ def _compare(
     runtime: Runtime, loaded: LoadedModel, program: Program, samples: Sequence[Sample]
 ) -> RuntimeCheck:
     run = deployed_runner(program, loaded)
-    comparison = Comparison(Judge(program))
+    comparison, ties = Comparison(Judge(program)), Ties(program)
     for sample in samples:
         args, kwargs = sample.inputs
         try:
@@ -233,7 +235,7 @@ def _compare(
             _same_shape(value, result, runtime.name)
             outputs[name] = (value, result)
         flat = program.signature.flatten_inputs(args, kwargs)
-        comparison.add(outputs, flat, sample.label)
+        comparison.add(outputs, flat, sample.label, partial(ties.settle, sample.inputs))
     summary = int8_summary(loaded.kernels())
     return RuntimeCheck(runtime.name, runtime.version, comparison.agreement(), summary)
 

@@ -6,7 +6,7 @@ rewrite where the program itself gives another one as its numbers change in thei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from rewrite.draws import Inputs
 from rewrite.interpret import Float64Interpreter
 from rewrite.program import Program
 
-_NUDGES = 16
+NUDGES = 16
 """Each takes one of two equal values about as often as the other."""
 _NUDGE = 1e-15
 """Relative: some five times what float64 rounds off."""
@@ -44,29 +44,39 @@ def settle(
     """
     settled, count = [], 0
     for place, given in enumerate(inputs):
-        spread = _spread(program, given, before[place])
-        row = []
-        for reach, left, right in zip(spread, before[place], after[place], strict=True):
+        nudged = (_Nudged(program, seed).run_inputs(*given) for seed in range(NUDGES))
+        row: list[Any] = []
+        for reach, left, right in zip(
+            spread(before[place], nudged), before[place], after[place], strict=True
+        ):
             if reach is None or not isinstance(right, Tensor):
                 row.append(right)
                 continue
-            gap = _distance(left, right)
-            explained = (gap > 0) & (gap <= _TIMES * reach)
-            row.append(torch.where(explained, left, right))
-            count += int(explained.sum())
+            kept, replaced = put_back(left, right, reach)
+            row.append(kept)
+            count += replaced
         settled.append(row)
     return settled, count
 
 
-def _spread(program: Program, given: Inputs, outputs: Sequence[Any]) -> list[Tensor | None]:
-    """Return how far nudges move each value of the outputs; None where there are none to move."""
+def spread(outputs: Sequence[Any], others: Iterable[Sequence[Any]]) -> list[Tensor | None]:
+    """Return how far each value is from those of other runs; None where there is no tensor."""
     reach = [_distance(v, v) if isinstance(v, Tensor) else None for v in outputs]
-    for seed in range(_NUDGES):
-        nudged = _Nudged(program, seed).run_inputs(*given)
-        for place, (far, value, other) in enumerate(zip(reach, outputs, nudged, strict=True)):
+    for run in others:
+        for place, (far, value, other) in enumerate(zip(reach, outputs, run, strict=True)):
             if far is not None and value.shape == other.shape:
                 reach[place] = torch.maximum(far, _distance(value, other))
     return reach
+
+
+def put_back(expected: Tensor, actual: Tensor, reach: Tensor) -> tuple[Tensor, int]:
+    """Return the actual values, the expected ones where a spread explains what differs.
+
+    Also how many these are.
+    """
+    gap = _distance(expected, actual)
+    explained = (gap > 0) & (gap <= _TIMES * reach)
+    return torch.where(explained, expected, actual), int(explained.sum())
 
 
 def _distance(left: Tensor, right: Tensor) -> Tensor:

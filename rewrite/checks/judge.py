@@ -27,6 +27,8 @@ class Judged:
     found: int = 0
     """Of the slots that a sort orders: those that are in the other result too."""
     slots: int = 0
+    lost: str = ""
+    """The output in whose order most of the others are, '' where none is missing."""
 
 
 class Judge:
@@ -49,6 +51,7 @@ class Judge:
         """
         sizes = self._sizes(inputs)
         waiting, pairs, found, slots = dict(outputs), [], 0, 0
+        missing: dict[str, int] = {}
         for order in self._orders:
             given = {name: axis for name, axis in order.items() if name in waiting}
             values = [waiting[name][0] for name in given]
@@ -58,6 +61,7 @@ class Judge:
                 continue
             matched = match_slots(waiting, given)
             found, slots = found + matched.found, slots + matched.total
+            missing[next(iter(given))] = matched.total - matched.found
             pairs += [(name, *pair) for name, pair in matched.outputs.items()]
             waiting = {name: pair for name, pair in waiting.items() if name not in given}
         for name, (expected, actual) in waiting.items():
@@ -67,7 +71,8 @@ class Judge:
             ]
         order_of = {name: place for place, name in enumerate(outputs)}
         pairs.sort(key=lambda pair: order_of[pair[0].partition("[")[0]])
-        return Judged(pairs, found, slots)
+        lost = max(missing, key=missing.__getitem__) if slots > found else ""
+        return Judged(pairs, found, slots, lost)
 
     def _cuts(self, name: str, value: Tensor, sizes: dict[Any, int]) -> list[tuple[str, Any]]:
         boxes = [_bound(box, sizes) for box in self._parts.get(name, [])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import fx
 
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
+from rewrite.checks.ties import Ties
 from rewrite.draws import Inputs
 from rewrite.equivalence import Difference
 from rewrite.errors import CheckError, first_line
@@ -95,14 +97,16 @@ def end_to_end(
         CheckError: when an output has another shape or type.
         RuntimeFailure: when the runtime cannot run the file, naming the sizes.
     """
-    simulated, resized, model, others = (Comparison(judge) for _ in range(4))
+    quantized, ties = _is_quantized(program), Ties(program)
+    simulated, resized, model, others = (Comparison(judge, quantized=quantized) for _ in range(4))
     for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
         results = _run(loaded, feeds(program, flat, input_names), sample)
         outputs = _paired(program, values, results, sample, "the program")
-        (resized if sample.is_resized else simulated).add(outputs, flat, sample.label)
+        settle = partial(ties.settle, sample.inputs, simulated=values)
+        (resized if sample.is_resized else simulated).add(outputs, flat, sample.label, settle)
         outputs = _paired(program, sample.expected, results, sample, "the model")
-        (others if sample.is_resized else model).add(outputs, flat, sample.label)
+        (others if sample.is_resized else model).add(outputs, flat, sample.label, settle)
     if not any(sample.is_resized for sample in samples):
         return EndToEnd(simulated.agreement(), None, model.agreement(), None)
     return EndToEnd(
@@ -121,13 +125,18 @@ def of_program(
         expected: what `simulate` returned for them.
         judge: of the program as it was captured.
     """
-    comparison = Comparison(judge)
+    comparison, ties = Comparison(judge, quantized=_is_quantized(program)), Ties(program)
     for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
         named = zip(program.signature.output_names, values, strict=True)
         outputs = _paired(program, sample.expected, dict(named), sample, "the model")
-        comparison.add(outputs, flat, sample.label)
+        settle = partial(ties.settle, sample.inputs, simulated=values)
+        comparison.add(outputs, flat, sample.label, settle)
     return comparison.agreement()
+
+
+def _is_quantized(program: Program) -> bool:
+    return any(node.target is QUANTIZE for node in program.graph.nodes)
 
 
 def _run(loaded: LoadedModel, inputs: Mapping[str, Any], sample: Sample) -> Mapping[str, Any]:
