@@ -129,3 +129,17 @@ def test_what_rounding_left_is_no_fault():
     found = compare(expected, left, FLOAT_FLOOR)
     assert beyond_noise(found, expected, lambda given: expected, x, FLOAT_FLOOR)
     assert not beyond_noise(found, expected, lambda given: expected, x, FLOAT_FLOOR, precise)
+
+
+def test_a_remainder_without_digits_is_no_fault():
+    x = torch.tensor([3e9, 1.25])
+
+    def run(given):
+        return [torch.fmod(given, 0.75)]
+
+    garbage = [torch.tensor([8e9, 0.5])]
+    found = compare(run(x), garbage, FLOAT_FLOOR)
+    assert found and not beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+    wrong = [torch.tensor([8e9, 0.25])]
+    found = compare(run(x), wrong, FLOAT_FLOOR)
+    assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
