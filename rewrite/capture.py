@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import warnings
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from rewrite.export import SizesError, explain, export
 from rewrite.functional import functional_module, is_write
 from rewrite.guards import drop_asserts
 from rewrite.inputs import copied, run_and_watch, split_inputs
+from rewrite.larger_example import enlarge
 from rewrite.model_check import check_model, training_norms
 from rewrite.narrowed import narrowed_sizes
 from rewrite.program import Program
@@ -85,19 +87,10 @@ def _captured(
     called: Attributes,
 ) -> Program:
     """Capture a model as it is now, and give it the attributes that it has once it was called."""
-    state, unproved = Attributes(model), None
     try:
-        exported = export(model, args, kwargs, dynamic_shapes)
-    except SizesError as error:
-        state.put_back()
-        try:
-            exported = export(model, args, kwargs, dynamic_shapes, deferred=True)
-        except SizesError as needed:
-            needed.where = needed.where or error.where
-            raise needed from None  # what is assumed even so
-        except CaptureError:
-            raise error from None
-        unproved = error
+        exported, unproved = _exported(model, args, kwargs, dynamic_shapes)
+    except SizesError:
+        raise
     except CaptureError:
         _check_results(model, sample)
         raise
@@ -114,10 +107,46 @@ def _captured(
     except GuardOnDataDependentSymNode as error:
         raise explain(error) from error
     check_stateless(program, written)
-    check_against_eager(model, program, sample)
+    try:
+        check_against_eager(model, program, sample)
+    except CaptureError as error:
+        if unproved is None:
+            raise
+        raise unproved from error  # a larger example may have taken another branch
     if unproved is not None:
         check_sizes(model, program, unproved)
     return program
+
+
+def _exported(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
+) -> tuple[torch.export.ExportedProgram, SizesError | None]:
+    """Export a model, and return what torch.export cannot prove of its sizes.
+
+    Where it assumes too much it is asked to leave that to us, and then with a larger example: a
+    size that comes to 1 inside of the model it takes as fixed.
+    """
+    state = Attributes(model)
+    try:
+        return export(model, args, kwargs, dynamic_shapes), None
+    except SizesError as error:
+        first = error
+    state.put_back()
+    try:
+        return export(model, args, kwargs, dynamic_shapes, deferred=True), first
+    except SizesError as error:
+        error.where = error.where or first.where
+        needed = error  # what is assumed even so
+    except CaptureError:
+        needed = first
+    larger = enlarge(model, args, kwargs, dynamic_shapes)
+    if larger is None:
+        raise needed
+    for deferred in (False, True):
+        state.put_back()
+        with contextlib.suppress(CaptureError):
+            return export(model, *larger, dynamic_shapes, deferred=deferred), needed
+    raise needed
 
 
 def _first_call(

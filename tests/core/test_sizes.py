@@ -117,3 +117,36 @@ def test_a_size_that_is_a_constant_names_the_line():
     with pytest.raises(CaptureError, match="the dynamic shapes do not hold") as caught:
         capture(Sized(fixed).eval(), (torch.randn(2, 13, 4),), SIZES)
     assert "reshape(-1, 13" in str(caught.value.where)
+
+
+HEIGHT = torch.export.Dim("height", min=8, max=128)
+ONE = {
+    "pools": lambda m, x: F.max_pool2d(F.avg_pool2d(x, 4), 2, return_indices=True)[0],
+    "a part": lambda m, x: x[:, :, : x.shape[2] // 8] * 2,
+    "strides": lambda m, x: F.conv2d(x, torch.ones(4, 3, 8, 8), stride=8),
+}
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_a_size_that_comes_to_one_in_the_example_is_no_fixed_one(name):
+    model = Sized(ONE[name]).eval()
+    program = capture(model, (torch.randn(2, 3, 8, 8),), ({2: HEIGHT},))
+    for height in (8, 15, 16, 40):
+        x = torch.randn(2, 3, height, 8)
+        torch.testing.assert_close(program(x), model(x))
+
+
+def test_windows_of_a_size_in_steps_may_be_one_in_the_example():
+    model = Sized(lambda m, x: x.unflatten(2, (-1, 8)).mean(3)).eval()
+    steps = 8 * torch.export.Dim("steps", max=16)
+    program = capture(model, (torch.randn(2, 3, 8, 8),), ({2: steps},))
+    x = torch.randn(2, 3, 24, 8)
+    torch.testing.assert_close(program(x), model(x))
+
+
+def test_a_larger_example_takes_no_other_branch():
+    def branching(m, x):
+        return x * 2 if x.shape[2] // 8 == 1 else x * 3
+
+    with pytest.raises(CaptureError, match="the dynamic shapes do not hold"):
+        capture(Sized(branching).eval(), (torch.randn(2, 3, 8, 8),), ({2: HEIGHT},))
