@@ -19,12 +19,12 @@ def infer_sizes(model: ir.Model) -> None:
 
 
 def hide_sizes(model: ir.Model) -> None:
-    """Read sizes as one of shape(x) · onehot, whose origin a runtime does not see, in place.
+    """Read sizes as shape(x)[i + Σ shape(x) · 0], whose origin a runtime does not see, in place.
 
     OpenVINO 2026.4 knows that the output of a convolution has the batch size of the input, reads
     the size there instead, and then loses the bias of the convolution if its output is quantized
-    right away. Without a biased convolution nothing is hidden. A sum would hide the size as well,
-    but takes a division behind it along, and rounds that to the nearest.
+    right away. Without a biased convolution nothing is hidden. A sum over shape(x) · onehot hides
+    as well, but takes a division behind it along, and rounds that to the nearest.
     """
     if not any(node.op_type == "Conv" and len(node.inputs) > 2 for node in model.graph):
         return
@@ -56,15 +56,17 @@ def _hide(model: ir.Model, node: ir.Node) -> None:
     first, last = int(start.value) % rank, int(end.value)
     if last != first + 1:
         return
-    chosen = [int(i == first) for i in range(rank)]
     whole = ir.node("Shape", [source])
-    parts = ir.node("Mul", [whole.outputs[0], _integers(model, f"{output.name}_which", chosen)])
-    size = ir.node("Gather", [parts.outputs[0], _integers(model, f"{output.name}_at", [first])])
-    for made, kind in ((whole, "shape"), (parts, "parts"), (size, "size")):
+    none = ir.node("Mul", [whole.outputs[0], _integers(model, f"{output.name}_none", [0] * rank)])
+    zero = ir.node("ReduceSum", [none.outputs[0]], attributes={"keepdims": 1})
+    place = ir.node("Add", [zero.outputs[0], _integers(model, f"{output.name}_at", [first])])
+    size = ir.node("Gather", [whole.outputs[0], place.outputs[0]], attributes={"axis": 0})
+    nodes = {"shape": whole, "nothing": none, "zero": zero, "place": place, "size": size}
+    for kind, made in nodes.items():
         made.outputs[0].name = f"{output.name}_{kind}"
         made.name = f"{node.name}_{kind}"
     size.outputs[0].type, size.outputs[0].shape = output.type, output.shape
-    model.graph.insert_before(node, [whole, parts, size])
+    model.graph.insert_before(node, list(nodes.values()))
     ir.convenience.replace_all_uses_with(output, size.outputs[0])
     model.graph.remove(node, safe=True)
 

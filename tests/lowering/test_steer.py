@@ -74,7 +74,9 @@ def test_sizes_are_hidden_from_convolutions(tmp_path):
     readers = {
         use.node.op_type for n in model.graph if n.op_type == "Shape" for use in n.outputs[0].uses()
     }
-    assert readers == {"Mul"}
+    assert readers == {"Mul", "Gather"}
+    places = [node.inputs[1] for node in model.graph if node.op_type == "Gather"]
+    assert all(place.producer().op_type == "Add" for place in places)
 
 
 @pytest.mark.parametrize("rows", [8, 7])

@@ -115,8 +115,9 @@ def tokens(hidden: bool) -> Graph:
     y = g.op("Transpose", g.op("Reshape", y, g.const("flat", [0, 4, 16])), perm=[0, 2, 1])
     size = g.op("Shape", x, start=0, end=1)
     if hidden:
-        parts = g.op("Mul", g.op("Shape", x), g.const("first", [1, 0, 0, 0]))
-        size = g.op("Gather", parts, g.const("place", [0]))
+        shape = g.op("Shape", x)
+        zero = g.op("ReduceSum", g.op("Mul", shape, g.const("zeros", [0, 0, 0, 0])), keepdims=1)
+        size = g.op("Gather", shape, g.op("Add", zero, g.const("first", [0])))
     shape = g.op("Concat", size, g.const("rest", [1, 4]), axis=0)
     g.output(g.op("Concat", g.op("Expand", g.floats("token", [1, 1, 4]), shape), y, axis=1))
     return g
