@@ -15,7 +15,7 @@ from rewrite.busy import busy
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample, take_samples
 from rewrite.destination import make_scratch, replacing
-from rewrite.errors import UsageError
+from rewrite.errors import RewriteError, UsageError
 from rewrite.file_parts import place
 from rewrite.fixed_sizes import OtherSize
 from rewrite.inputs import on_copies
@@ -53,7 +53,7 @@ def write(job: Job, output: Path, recipe: Path | None = None) -> None:
                 _write_recipe(job, stack.enter_context(replacing(recipe)))
             place(artifact.path, output)
         artifact.path = output
-    except UsageError as error:
+    except RewriteError as error:
         # The folder is ours, and gone by now: people named another one.
         error.what = error.what.replace(str(scratch), str(output.parent))
         raise

@@ -313,4 +313,4 @@ def _message(error: Exception) -> str:
         told.insert(0, f"no translation of {unknown[1].strip()}")
     elif node is not None and told:
         told[0] = f"{node[1]} '{node[2]}': {told[0]}"
-    return "; ".join(dict.fromkeys(told[:2])) or next(iter(lines), type(error).__name__)
+    return "; ".join(dict.fromkeys(told[:2])) or next(reversed(lines), type(error).__name__)

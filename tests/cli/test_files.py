@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rewrite.errors import CheckError
+
 from .conftest import call, linear_model, seen_files
 
 
@@ -107,3 +109,14 @@ def test_a_model_that_leaves_the_folder_does_not_take_its_output_along(tmp_path,
     assert called.code == 0, called.error
     assert (tmp_path / "a.onnx").is_file() and (tmp_path / "a.toml").is_file()
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_failed_check_names_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    def fail(job, path):
+        raise CheckError(f"cannot load {path}")
+
+    monkeypatch.setattr("rewrite.write_out._write_onnx", fail)
+    out = tmp_path / "model.onnx"
+    called = call(linear_model(tmp_path), "-o", out, "--target", "ort-x64")
+    assert called.code == 1
+    assert called.error[0] == f"error: cannot load {out}"

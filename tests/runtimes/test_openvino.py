@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from rewrite.runtimes import RuntimeFailure, get_runtime
-from rewrite.runtimes.openvino import OpenVino
+from rewrite.runtimes.openvino import OpenVino, _message
 
 from .graphs import S8, U8, Graph, conv_residual_block, transformer_block
 from .verdicts import needs_vnni
@@ -302,3 +302,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
     onnx.save(model, path)
     with pytest.raises(RuntimeFailure, match=r"no translation of com\.example\.Strange"):
         OpenVino().load(path)
+
+
+def test_an_error_that_is_all_headings_tells_the_last():
+    error = RuntimeError(
+        "Exception from src/inference/src/cpp/core.cpp:132:\n"
+        "Check 'convert->constant_fold()' failed at src/core/src/pass/constant_folding.cpp:71\n\n"
+    )
+    assert _message(error).startswith("Check 'convert->constant_fold()' failed")
