@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from rewrite.lint import Violation, broken_rules, lint
-from rewrite.lowering.origin import origin_of
+from rewrite.lowering.origin import origins_of
 from rewrite.request import Checks
 from rewrite.runtimes import get_runtime
 from rewrite.talk import Talk
@@ -34,7 +34,9 @@ def hold_to_rules(
     if runnable or checks == "off":
         return []
     talk.step(f"nothing here runs files for '{target.name}': hold it to {len(target.rules)} rules")
-    violations = [replace(v, line=origin_of(model, v.node)) for v in lint(path, target)]
+    found = lint(path, target)
+    lines = origins_of(model, {violation.node for violation in found})
+    violations = [replace(violation, line=lines[violation.node]) for violation in found]
     if violations and checks == "strict":
         error = broken_rules(path, target, violations)
         error.hint = "--checks report writes it all the same, and tells every place"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
@@ -28,21 +29,24 @@ def set_origin_aside(model: ir.Model) -> None:
     model.metadata_props.clear()
 
 
-def origin_of(model: ir.Model, name: str) -> str:
-    """Return the line behind a node, or behind what it reads where it has none, '' for none.
+def origins_of(model: ir.Model, names: Collection[str]) -> dict[str, str]:
+    """Return by name the line behind a node, or behind what it reads; '' where there is none.
 
     Args:
         model: as `set_origin_aside` left it.
-        name: of the node, or of a result.
+        names: of nodes, or of results.
     """
-    waiting = [n for n in model.graph.all_nodes() if name in _names(n)]
-    seen = set(waiting)
+    nodes = {name: node for node in model.graph.all_nodes() for name in _names(node)}
+    return {name: _nearest(nodes[name]) if name in nodes else "" for name in names}
+
+
+def _nearest(start: ir.Node) -> str:
+    waiting, seen = [start], {start}
     for node in waiting:
         line = line_of(node.meta.get(_TRACE, ""))
         if line:
             return line
-        producers = [value.producer() for value in node.inputs if value is not None]
-        for producer in producers:
+        for producer in (value.producer() for value in node.inputs if value is not None):
             if producer is not None and producer not in seen:
                 seen.add(producer)
                 waiting.append(producer)

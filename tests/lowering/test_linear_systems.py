@@ -120,6 +120,13 @@ def test_a_batch_of_any_size_in_the_file(tmp_path):
     assert_agrees(capture(Cameras().eval(), inputs, (dynamic, dynamic)), tmp_path)
 
 
+def test_complex_and_larger_matrices_are_declined():
+    inverse = DECOMPOSITIONS[aten.linalg_inv.default]
+    assert inverse(torch.eye(LARGEST)) is not NotImplemented
+    assert inverse(torch.eye(LARGEST + 1)) is NotImplemented
+    assert inverse(torch.eye(2, dtype=torch.complex64)) is NotImplemented
+
+
 def test_a_larger_matrix_is_refused():
     program = capture(Call(torch.linalg.inv).eval(), (torch.eye(LARGEST + 1),))
     with pytest.raises(CheckError, match="no ONNX translation for"):
