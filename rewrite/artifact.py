@@ -23,8 +23,8 @@ from rewrite.kernel_counts import int8_summary, require_int8
 from rewrite.lint import Violation
 from rewrite.lint.hold import hold_to_rules
 from rewrite.lowering.agreement import end_to_end, layer_by_layer, simulate
+from rewrite.lowering.first_refused import refusal
 from rewrite.lowering.lower import Lowered, feeds, lower, save
-from rewrite.lowering.origin import origin_of_named
 from rewrite.on_runtime import OnRuntime
 from rewrite.program import Program
 from rewrite.provenance import source_line
@@ -247,8 +247,7 @@ def _problem(
         if request.checks != "off":
             hold_on_runtime(artifact.runtimes[-1], artifact.lowered, request, loss, lossy=lossy)
     except RuntimeFailure as failure:
-        where = origin_of_named(artifact.lowered.model, failure.what)
-        error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
+        error = refusal(artifact.lowered.model, runtime, failure, request.threads)
     except CheckError as failure:
         where = failure.where or _line_of_output(program, failure.what)
         error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
