@@ -26,6 +26,7 @@ AVOIDABLE = (
     "gather-of-scales",
     "boolean-in-arithmetic",
     "gelu-of-near-factors",
+    "products-of-one-feature",
     "squeezed-pool",
     "product-without-bias",
     "silu-behind-dequantizer",

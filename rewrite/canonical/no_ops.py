@@ -72,7 +72,7 @@ def _forwarded(node: fx.Node) -> fx.Node | None:
         return _source(node)
     if is_call(node, *_DROPOUTS) and not arguments(node)["train"]:
         return _source(node)
-    if is_call(node, *_MAYBE_SAME) or _is_neutral(node):
+    if is_call(node, *_MAYBE_SAME) or _is_neutral(node) or _writes_nothing(node):
         source = _source(node)
         return source if _same_type(source, node) else None
     return None
@@ -92,6 +92,14 @@ def _is_neutral(node: fx.Node) -> bool:
         to_end = end is None or (isinstance(end, int) and end >= _TO_END)
         return (bound["start"] or 0) == 0 and bound["step"] == 1 and to_end
     return False
+
+
+def _writes_nothing(node: fx.Node) -> bool:
+    """Tell whether a call writes a tensor without elements into another one."""
+    if not is_call(node, aten.slice_scatter.default, aten.select_scatter.default):
+        return False
+    written = shape(arguments(node)["src"])
+    return written is not None and any(isinstance(n, int) and n == 0 for n in written)
 
 
 def _source(node: fx.Node) -> fx.Node | None:

@@ -14,6 +14,7 @@ from rewrite.lowering.constants import constant
 from rewrite.lowering.gathers import hold_gathers
 from rewrite.lowering.gelus import hold_gelus
 from rewrite.lowering.norms import hold_norms
+from rewrite.lowering.one_feature import multiply_one_feature
 from rewrite.lowering.pools import merge_squeezes
 from rewrite.lowering.reshapes import hide_shapes
 from rewrite.lowering.silus import join_silus
@@ -158,6 +159,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "gather-of-scales": hold_gathers,
     "boolean-in-arithmetic": choose_numbers,
     "gelu-of-near-factors": hold_gelus,
+    "products-of-one-feature": multiply_one_feature,
     "norm-of-integers": hold_norms,
     "squeezed-pool": merge_squeezes,
     "product-without-bias": hold_products,

@@ -40,6 +40,7 @@ DYNAMIC = {"inputs": (BATCH,)}
         (lambda m, x: x.to(x.device, torch.float64), {"_to_copy": 1}),
         (lambda m, x: x.type_as(x.double()).double(), {"_to_copy": 1}),
         (lambda m, x: x.unflatten(2, (2, -1)).flatten(1, 2), {"reshape": 1}),
+        (lambda m, x: x.slice_scatter(x[..., 8:] + 1, 2, 8), {}),
     ],
 )
 def test_one_form(function, expected):

@@ -130,6 +130,7 @@ def test_what_it_says_of_each():
         "gather-of-scales",
         "boolean-in-arithmetic",
         "gelu-of-near-factors",
+        "products-of-one-feature",
     }
     both = {"quantizer-moved-past-output", "sixteen-bits-rounded"}
     assert set(openvino.avoids) == {*shared, *both, "squeezed-pool"}

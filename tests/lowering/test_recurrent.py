@@ -88,6 +88,20 @@ def test_weights_stay_what_they_are_called():
     assert "layer.weight_hh_l0" in names
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_projected_states_over_known_steps(form, runtime, tmp_path):
+    pytest.importorskip(runtime)
+    torch.manual_seed(0)
+    model = Recurrent(nn.LSTM(3, 4, proj_size=2, **FORMS[form])).eval()
+    batch = {0 if FORMS[form].get("batch_first") else 1: BATCH}
+    program = capture(model, (torch.randn(5, 5, 3),), (batch,))
+    path = written(lowered(program, 20), tmp_path)
+    shape = [5, 5, 3]
+    shape[next(iter(batch))] = 2
+    agrees_at_every_size(model, program, runtime, path, [(torch.randn(shape),)])
+
+
 def test_projected_states_are_refused_with_their_line():
     model = Recurrent(nn.LSTM(3, 4, proj_size=2)).eval()
     with pytest.raises(CaptureError, match="the dynamic shapes do not hold") as caught:

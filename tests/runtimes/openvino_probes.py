@@ -268,6 +268,19 @@ def gelu_of_another_factor(folder: Path) -> bool:
     return error(True) < 1e-5 and not error(False) < 1e-5
 
 
+def products_of_one_feature(folder: Path) -> bool:
+    def runs(product: str) -> bool:
+        g = Graph(20)
+        y = g.op("MatMul", g.input("x", [2, 8]), g.floats("first", [8, 1]))
+        g.output(g.op(product, g.op("Relu", y), g.floats("second", [1, 1])))
+        try:
+            return outputs(g, folder).shape == (2, 1)
+        except RuntimeFailure:
+            return False
+
+    return runs("Mul") and not runs("MatMul")
+
+
 PROBES: dict[str, Callable[[Path], bool]] = {
     "signed-activations-off-zero": activation_off_zero,
     "unsigned-weights": unsigned_weight,
@@ -282,4 +295,5 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "norm-of-integers": norm_of_small_values,
     "boolean-in-arithmetic": boolean_in_a_product,
     "gelu-of-near-factors": gelu_of_another_factor,
+    "products-of-one-feature": products_of_one_feature,
 }

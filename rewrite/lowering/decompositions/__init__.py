@@ -16,6 +16,7 @@ from rewrite.lowering.decompositions.linear_systems import LINEAR_SYSTEMS
 from rewrite.lowering.decompositions.logarithms import LOGARITHMS
 from rewrite.lowering.decompositions.losses import LOSSES
 from rewrite.lowering.decompositions.polynomials import POLYNOMIALS
+from rewrite.lowering.decompositions.projections import PROJECTIONS
 from rewrite.lowering.decompositions.ranges import RANGES
 from rewrite.lowering.decompositions.ranks import RANKS
 from rewrite.lowering.decompositions.reductions import REDUCTIONS
@@ -34,6 +35,7 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     **LOGARITHMS,
     **LOSSES,
     **POLYNOMIALS,
+    **PROJECTIONS,
     **RANGES,
     **RANKS,
     **REDUCTIONS,
