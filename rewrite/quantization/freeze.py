@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import fx
 from rewrite.emitter import Emitter
 from rewrite.passes import Outcome
 from rewrite.program import Program
+from rewrite.quantization.average_steps import least_ranges
 from rewrite.quantization.biases import BiasFreezer, least_weight_scale
 from rewrite.quantization.kinds import is_weight
 from rewrite.quantization.markers import DEQUANTIZE, OBSERVE, QUANTIZE
@@ -51,6 +53,7 @@ class _Freezer:
 
     def __post_init__(self) -> None:
         self.emit = Emitter(self.program)
+        self.least_ranges = least_ranges(self.program, self.target, self.bounds)
 
     def freeze_mark(self, mark: fx.Node) -> None:
         bound = arguments(mark)
@@ -80,6 +83,8 @@ class _Freezer:
             zero_point = torch.tensor(spec.zero_point, dtype=spec.torch_dtype)
             return torch.tensor(spec.scale, dtype=torch.float32), zero_point
         low, high = self.bounds[group]
+        least = max(spec.least_range, self.least_ranges.get(group, 0.0))
+        spec = dataclasses.replace(spec, least_range=least)
         return spec.parameters(torch.tensor(low), torch.tensor(high))
 
     def _weight(self, mark: fx.Node, source: fx.Node, spec: QuantSpec) -> fx.Node:
