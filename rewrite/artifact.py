@@ -26,8 +26,8 @@ from rewrite.lowering.agreement import end_to_end, layer_by_layer, simulate
 from rewrite.lowering.first_refused import refusal
 from rewrite.lowering.lower import Lowered, feeds, lower, save
 from rewrite.on_runtime import OnRuntime
+from rewrite.output_lines import line_of_output
 from rewrite.program import Program
-from rewrite.provenance import source_line
 from rewrite.runtimes import LoadedModel, Runtime, RuntimeFailure, get_runtime
 from rewrite.talk import Talk
 from rewrite.target import Target
@@ -249,30 +249,12 @@ def _problem(
     except RuntimeFailure as failure:
         error = refusal(artifact.lowered.model, runtime, failure, request.threads)
     except CheckError as failure:
-        where = failure.where or _line_of_output(program, failure.what)
+        where = failure.where or line_of_output(program, failure.what)
         error = CheckError(failure.what, where=where or None, hint=failure.hint or None)
     else:
         return None
     artifact.runtimes[-1].problem = error.what
     return error
-
-
-def _line_of_output(program: Program, what: str) -> str:
-    """Return the user's line that makes the output named in a sentence, or the only one."""
-    names = program.signature.output_names
-    pairs = zip(names, program.outputs(), strict=True)
-    outputs = {name: node for name, node in pairs if isinstance(node, fx.Node)}
-    named = [name for name in outputs if f"'{name}" in what]
-    # Where one output has numbers with fractions, it goes without saying.
-    others = [name for name, node in outputs.items() if _has_fractions(node.meta.get("val"))]
-    if not named and len(others) != 1:
-        return ""
-    # Of `out` and `out_1` the longer one.
-    return source_line(outputs[max(named or others, key=len)])
-
-
-def _has_fractions(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def deployed_runner(program: Program, loaded: LoadedModel) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import contextlib
 import operator
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -88,7 +89,7 @@ def _captured(
 ) -> Program:
     """Capture a model as it is now, and give it the attributes that it has once it was called."""
     try:
-        exported, unproved = _exported(model, args, kwargs, dynamic_shapes)
+        exported = _exported(model, args, kwargs, dynamic_shapes)
     except SizesError:
         raise
     except CaptureError:
@@ -96,12 +97,12 @@ def _captured(
         raise
     finally:
         called.put_back()
-    module = _functional(exported)
+    module = _functional(exported.program)
     drop_asserts(module)
     _share_tied_weights(module)
     written = drop_writes(module)
     try:
-        names = calling_convention(model, module, exported, sample, dynamic_shapes)
+        names = calling_convention(model, module, exported.program, sample, dynamic_shapes)
         program = Program(module, names, (args, kwargs), _fake_mode(module))
         canonicalise(program, written)
     except GuardOnDataDependentSymNode as error:
@@ -110,30 +111,41 @@ def _captured(
     try:
         check_against_eager(model, program, sample)
     except CaptureError as error:
-        if unproved is None:
+        if exported.unproved is None or not exported.is_larger:
             raise
-        raise unproved from error  # a larger example may have taken another branch
-    if unproved is not None:
-        check_sizes(model, program, unproved)
+        raise exported.unproved from error  # a larger example may have taken another branch
+    if exported.unproved is not None:
+        check_sizes(model, program, exported.unproved)
     return program
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """What torch.export made of a model."""
+
+    program: torch.export.ExportedProgram
+    unproved: SizesError | None = None
+    """What it cannot prove of the sizes; None where it can."""
+    is_larger: bool = False
+    """It was given a larger example."""
 
 
 def _exported(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
-) -> tuple[torch.export.ExportedProgram, SizesError | None]:
-    """Export a model, and return what torch.export cannot prove of its sizes.
+) -> _Exported:
+    """Export a model, and tell what torch.export cannot prove of its sizes.
 
     Where it assumes too much it is asked to leave that to us, and then with a larger example: a
     size that comes to 1 inside of the model it takes as fixed.
     """
     state = Attributes(model)
     try:
-        return export(model, args, kwargs, dynamic_shapes), None
+        return _Exported(export(model, args, kwargs, dynamic_shapes))
     except SizesError as error:
         first = error
     state.put_back()
     try:
-        return export(model, args, kwargs, dynamic_shapes, deferred=True), first
+        return _Exported(export(model, args, kwargs, dynamic_shapes, deferred=True), first)
     except SizesError as error:
         error.where = error.where or first.where
         needed = error  # what is assumed even so
@@ -145,7 +157,8 @@ def _exported(
     for deferred in (False, True):
         state.put_back()
         with contextlib.suppress(CaptureError):
-            return export(model, *larger, dynamic_shapes, deferred=deferred), needed
+            program = export(model, *larger, dynamic_shapes, deferred=deferred)
+            return _Exported(program, needed, is_larger=True)
     raise needed
 
 

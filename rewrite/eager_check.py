@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from rewrite.equivalence import difference
 from rewrite.errors import CaptureError
 from rewrite.inputs import run_eager
+from rewrite.output_lines import line_of_output, lines_that_write
 from rewrite.program import Program
 from rewrite.provenance import source_line
 from rewrite.schema import arguments
@@ -41,11 +42,12 @@ def check_against_eager(model: nn.Module, program: Program, sample: Any) -> None
     worst = disagreement(program, sample, program(*args, **kwargs))
     if worst is None or draws(program):
         return
+    found = "".join(f"; one is {line}" for line in lines_that_write(program, most=1))
     raise CaptureError(
         f"the captured program does not compute what the model does: {worst}",
-        where=type(model).__name__,
+        where=line_of_output(program, worst) or type(model).__name__,
         hint="torch.export loses writes to a tensor that shares memory with another; look for "
-        "in-place operations (x += y, x.add_(y), x[i] = y) and write them out of place",
+        f"in-place operations (x += y, x.add_(y), x[i] = y) and write them out of place{found}",
     )
 
 

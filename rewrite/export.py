@@ -6,11 +6,13 @@ import contextlib
 import io
 import logging
 import re
+import traceback
 import warnings
 from typing import Any
 
 import torch
 from torch import nn
+from torch.fx.experimental.symbolic_shapes import DimConstraints
 from torch.jit._trace import TopLevelTracedModule
 
 from rewrite.captured_calls import CapturedCalls
@@ -49,7 +51,8 @@ def export(
         SizesError: when sizes outside of what it assumes are asked for.
         CaptureError: for any other failure, naming the user's line.
     """
-    logging.getLogger("torch._export").setLevel(logging.ERROR)
+    for noisy in ("torch._export", "torch.fx.experimental.symbolic_shapes"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         # torch.export prints half a graph to stderr before it raises.
         with (
@@ -119,10 +122,12 @@ def explain(error: Exception) -> CaptureError:
             where=user_frame(error),
             hint="use torch.where for values, or torch.cond for whole branches",
         )
-    if any(words in text for words in _OF_SIZES):
+    told = any(words in text for words in _OF_SIZES)
+    if told or _is_unsolved(error):
+        what = _constraint(text) if told else f"no solution is found: {first_line(error)}"
         return SizesError(
-            f"the dynamic shapes do not hold for this model: {_constraint(text)}",
-            where=_line_of_sizes(error) or user_frame(error),
+            f"the dynamic shapes do not hold for this model: {what}",
+            where=_line_of_sizes(error) or (user_frame(error) if told else None),
             hint=_suggestion(text) or _HINT,
         )
     return CaptureError(
@@ -130,6 +135,12 @@ def explain(error: Exception) -> CaptureError:
         where=user_frame(error),
         hint="run with -v for the whole message of torch.export",
     )
+
+
+def _is_unsolved(error: Exception) -> bool:
+    """Tell whether it failed while it solved for the sizes that its assumptions allow."""
+    solver = DimConstraints.solve.__code__
+    return any(frame.f_code is solver for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _line_of_sizes(error: Exception) -> str | None:

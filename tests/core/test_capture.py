@@ -141,8 +141,25 @@ def test_a_program_that_computes_something_else_is_refused():
         def forward(self, x):
             return {"score": x * (2 if torch.compiler.is_exporting() else 3)}
 
-    with pytest.raises(CaptureError, match="does not compute what the model does: output 'score'"):
+    with pytest.raises(CaptureError, match="the model does: output 'score'") as caught:
         capture(Exported().eval(), (torch.randn(2, 3),))
+    assert str(caught.value.where).endswith(
+        '{"score": x * (2 if torch.compiler.is_exporting() else 3)}'
+    )
+    assert "one is" not in caught.value.hint
+
+
+def test_where_writes_may_be_lost_the_first_one_is_shown():
+    class Written(nn.Module):
+        def forward(self, x):
+            y = x.clone()
+            y[:, 0] += 1
+            y.mul_(2)
+            return {"score": y + (0 if torch.compiler.is_exporting() else 1)}
+
+    with pytest.raises(CaptureError, match="the model does: output 'score'") as caught:
+        capture(Written().eval(), (torch.randn(2, 3),))
+    assert caught.value.hint.endswith("y[:, 0] += 1")
 
 
 def test_a_write_behind_a_dropout_is_followed_or_noticed():

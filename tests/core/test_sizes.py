@@ -150,3 +150,37 @@ def test_a_larger_example_takes_no_other_branch():
 
     with pytest.raises(CaptureError, match="the dynamic shapes do not hold"):
         capture(Sized(branching).eval(), (torch.randn(2, 3, 8, 8),), ({2: HEIGHT},))
+
+
+def test_what_is_wrong_for_another_cause_is_not_said_of_the_sizes():
+    def exported_otherwise(m, x):
+        return pooled(m, x) * (2 if torch.compiler.is_exporting() else 3)
+
+    model = Sized(exported_otherwise).eval()
+    with pytest.raises(CaptureError, match="does not compute what the model does") as caught:
+        capture(model, (torch.randn(2, 13, 4),), SIZES)
+    assert "is_exporting()" in str(caught.value.where)
+
+
+class Strided(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(4, 4, 3, stride=2, padding=1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        y = F.pad(y, (0, -y.shape[2] % 4))
+        return F.avg_pool1d(y, 4)
+
+
+def test_sizes_that_cannot_be_solved_name_the_line():
+    width = torch.export.Dim("width", min=6, max=64)
+    model, x = Strided().eval(), torch.randn(2, 4, 8)
+    try:
+        program = capture(model, (x,), ({2: width},))
+    except CaptureError as error:  # torch 2.13 has no solution
+        assert "the dynamic shapes do not hold" in error.what
+        assert str(error.where).endswith("return F.avg_pool1d(y, 4)")
+    else:
+        x = torch.randn(2, 4, 37)
+        torch.testing.assert_close(program(x), model(x))
