@@ -124,7 +124,7 @@ def explain(error: Exception) -> CaptureError:
         )
     told = any(words in text for words in _OF_SIZES)
     if told or _is_unsolved(error):
-        what = _constraint(text) if told else f"no solution is found: {first_line(error)}"
+        what = _constraint(text) if told else f"no solution is found: {' '.join(text.split())}"
         return SizesError(
             f"the dynamic shapes do not hold for this model: {what}",
             where=_line_of_sizes(error) or (user_frame(error) if told else None),

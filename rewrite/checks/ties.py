@@ -99,11 +99,40 @@ def _settled(expected: Tensor, actual: Tensor, given: Sequence[Any]) -> tuple[Te
         return actual, 0
     if expected.is_floating_point():
         return put_back(expected, actual, reach)
-    # A place is that of one of the equal values, each of which stands there or nearby in some run.
+    # A place is that of one of the equal values, each of which stands in its row in some run.
     open_ = reach > 0
-    seen = torch.cat([run[open_].long() for run in given if run.shape == reach.shape])
-    explained = open_ & (actual != expected) & torch.isin(actual.long(), seen)
+    runs = torch.stack([run.long() for run in given if run.shape == reach.shape])
+    explained = open_ & (actual != expected) & _stands_in_row(actual.long(), runs, open_)
     return torch.where(explained, expected, actual), int(explained.sum())
+
+
+def _stands_in_row(actual: Tensor, runs: Tensor, open_: Tensor) -> Tensor:
+    """Tell of each value whether some run has it in an open place of a row through it.
+
+    Args:
+        actual: int64, any shape.
+        runs: [runs, *shape].
+        open_: bool, the shape of `actual`: where runs differ.
+
+    Returns:
+        bool, the shape of `actual`. A row goes along a dimension in which all runs have the same
+        values in another order, as what was sorted; along any where there is none.
+    """
+    seen = torch.where(open_, runs, torch.iinfo(torch.int64).min)
+    found = (seen == actual).any(0)
+    dims = range(actual.dim())
+    for dim in [dim for dim in dims if _is_reordered(seen, dim + 1)] or dims:
+        rows = seen.movedim(dim + 1, -1).movedim(0, -2).flatten(-2).sort(-1).values.contiguous()
+        wanted = actual.movedim(dim, -1).contiguous()
+        at = torch.searchsorted(rows, wanted).clamp(max=rows.shape[-1] - 1)
+        found |= (rows.gather(-1, at) == wanted).movedim(-1, dim)
+    return found
+
+
+def _is_reordered(runs: Tensor, dim: int) -> bool:
+    """Tell whether runs differ in the order of values along a dimension alone."""
+    ordered = runs.sort(dim).values
+    return bool((ordered == ordered[:1]).all())
 
 
 class _TiesBroken(Interpreter):

@@ -98,3 +98,23 @@ def test_a_mask_by_a_place_is_settled():
             ((scores,), {}), {name: (expected, torch.tensor(actual))}
         )
         assert replaced == count
+
+
+def test_a_tie_of_another_row_explains_nothing():
+    """The second row has its zeros elsewhere: a place of the first one's is no place of a zero."""
+    scores = torch.tensor([[0.0, 0.0, 0.0, 3.0, 2.0, 1.0], [3.0, 2.0, 1.0, 0.0, 0.0, 0.0]])
+
+    class Order(nn.Module):
+        def forward(self, scores):
+            return scores.argsort(-1, descending=True)
+
+    program = capture(Order().eval(), (scores,))
+    right = Order()(scores)
+    own, other = right.clone(), right.clone()
+    own[1, 3:] = torch.tensor([5, 3, 4])
+    other[1, 4] = 1
+    (name,) = program.signature.output_names
+    for actual, count in ((own, 3 - int(own[1, 3:].eq(right[1, 3:]).sum())), (other, 0)):
+        settled, replaced = Ties(program).settle(((scores,), {}), {name: (right, actual)})
+        assert replaced == count
+        assert torch.equal(settled[name][1], right) == (count > 0)
