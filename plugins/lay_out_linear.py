@@ -57,6 +57,8 @@ class LinearIsProduct(Rule):
         weight = argument(match.root, "weight")
         if weight.meta["val"].dim() != 2:
             return "its weight is a vector"
+        if 0 in weight.meta["val"].shape:
+            return "its weight has no elements"
         if is_weight(weight) or _is_cast_weight(weight) or _is_quantized_weight(weight):
             return None
         return "its weight is computed at run time"

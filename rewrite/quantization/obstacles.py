@@ -61,6 +61,8 @@ class Obstacles:
             val = each.meta.get("val")
             if not isinstance(val, torch.Tensor) or val.dtype != torch.float32:
                 return f"its {name} is {getattr(val, 'dtype', 'no tensor')}, not float32"
+            if any(isinstance(size, int) and size == 0 for size in val.shape):
+                return f"its {name} has no elements"
             if not self._is_finite(each):
                 return f"its {name} holds NaN or infinite values, which no scale represents"
             constant = is_weight(each) or each.target is DEQUANTIZE_BLOCKS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,8 @@ def load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"fuzzed_{next(_COUNT)}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # torch.cond compiles its branches, and finds their module by its name.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

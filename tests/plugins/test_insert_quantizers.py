@@ -131,6 +131,15 @@ def test_a_layer_that_holds_no_numbers_stays_float(number, part, name):
     check_declines(INSERT, program, reason=reason, context=context(name=name))
 
 
+@pytest.mark.parametrize(("inside", "outside"), [(0, 4), (6, 0)])
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_layer_without_elements_stays_float(inside, outside):
+    part = "input" if inside == 0 else "weight"
+    model, x = nn.Linear(inside, outside), randn(3, inside)
+    program = captured(model, x)
+    check_declines(INSERT, program, reason=f"its {part} has no elements", context=context())
+
+
 def test_skipping_what_is_not_there_skips_nothing():
     program = captured(Residual(), X)
     skipped = run(program, InsertQuantizers(skip=("none*",)), context=context())

@@ -106,6 +106,13 @@ def test_a_vector_for_a_weight_declines():
     check_declines(GEMM, model, (randn(3, 4),), "its weight is a vector")
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize(("inside", "outside"), [(0, 4), (4, 0)])
+def test_a_weight_without_elements_stays(inside, outside):
+    reason = "its weight has no elements"
+    check_declines(GEMM, nn.Linear(inside, outside), (randn(2, 3, inside),), reason)
+
+
 def test_a_program_without_linear_layers_says_so():
     check_declines(GEMM, nn.ReLU(), (randn(2),), "the program has no linear")
 
