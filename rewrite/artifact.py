@@ -117,7 +117,7 @@ class Artifact:
         found.model_resized = ends.model_resized
         found.kernels = loaded.kernels()
         flat = program.signature.flatten_inputs(*samples[0].inputs)
-        found.caveat = loaded.caveat(feeds(program, flat, names)) if lowered.is_quantized else ""
+        found.caveat = loaded.caveat(feeds(program, flat, names))
         self.loaded = self.loaded or loaded
 
     def record(self, name: str, value: Any) -> None:

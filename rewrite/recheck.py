@@ -155,11 +155,10 @@ def check_file(
         talk.step(f"run on {runtime.name} {runtime.version}")
         loaded = _load(runtime, path, threads)
         result.runtimes.append(_compare(runtime, loaded, program, samples))
-        if quantized:
-            flat = program.signature.flatten_inputs(*program.example)
-            caveat = loaded.caveat(feeds(program, flat, program.signature.input_names))
-            if caveat:
-                talk.warn(f"{runtime.name}: {caveat}")
+        flat = program.signature.flatten_inputs(*program.example)
+        caveat = loaded.caveat(feeds(program, flat, program.signature.input_names))
+        if caveat:
+            talk.warn(f"{runtime.name}: {caveat}")
         run = fixed.runner(deployed_runner(program, loaded))
         _evaluate(result, description, runtime.name, run, talk)
     return result

@@ -22,6 +22,7 @@ from rewrite.runtimes import (
     float_quantizers,
     qdq_graph,
 )
+from rewrite.runtimes.narrowed_numbers import narrowed_numbers
 from rewrite.runtimes.openvino_rules import why_float
 from rewrite.runtimes.processor import differ, least_db, saturates
 from rewrite.runtimes.timing import milliseconds
@@ -139,7 +140,11 @@ class LoadedOpenVino:
         return milliseconds(lambda: self.usual.infer(given), repeats, seconds)
 
     def caveat(self, feeds: Mapping[str, Array]) -> str:
-        """Return what users of this processor must know to get these results."""
+        """Return what users must know to get these results, on this processor and at all."""
+        narrowed = narrowed_numbers(qdq_graph.read(self.path).graph, feeds)
+        return "; ".join(filter(None, (narrowed, self._saturation(feeds))))
+
+    def _saturation(self, feeds: Mapping[str, Array]) -> str:
         if self.exact is self.usual:
             return ""
         given = self._checked(feeds)
