@@ -19,6 +19,8 @@ from rewrite.quantization.observe import How, observe
 from rewrite.quantization.padding import find_padding
 from rewrite.quantization.spec import QuantSpec
 
+_EXAMPLE_ALONE = "no calibration(): ranges and dB are of the example inputs alone (--calibration)"
+
 
 @dataclass(frozen=True)
 class Calibrate(Pass):
@@ -70,6 +72,8 @@ class Calibrate(Pass):
         }
         outcome.notes.extend(observed.notes)
         outcome.warnings.extend(warnings)
+        if context.calibration is None:
+            outcome.warnings.append(_EXAMPLE_ALONE)
         return outcome
 
     def _maker(self, context: Context) -> Callable[[QuantSpec], Calibrator]:

@@ -66,7 +66,12 @@ class Outcome:
     @property
     def sentences(self) -> list[str]:
         """Everything there is to say."""
-        return [*([self.nothing] if self.nothing else []), *self.notes, *self.warnings]
+        return [*self.remarks, *self.warnings]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to say but for the warnings."""
+        return [*([self.nothing] if self.nothing else []), *self.notes]
 
 
 @dataclass

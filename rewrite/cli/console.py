@@ -50,7 +50,7 @@ def pass_line(report: PassReport) -> str:
         f"error {difference.relative:.1e}" if difference is not None else f"{unmeasured:<13}",
         f"{report.seconds:6.2f} s",
     ]
-    notes = f"  ({'; '.join(outcome.sentences)})" if outcome.sentences else ""
+    notes = f"  ({'; '.join(outcome.remarks)})" if outcome.remarks else ""
     return "  ".join(parts) + notes
 
 

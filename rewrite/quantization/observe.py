@@ -266,8 +266,6 @@ class _Observation:
 
     def _notes(self) -> list[str]:
         notes = [f"left out: {why}" for why in self.progress.left_out.values()]
-        if self.context.calibration is None:
-            notes.append("no calibration(): the example inputs were used instead")
         if self.progress.padding:
             notes.append(
                 f"{self.progress.padding} of {self.progress.tokens} tokens are padding "

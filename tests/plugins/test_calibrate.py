@@ -129,12 +129,13 @@ def test_progress_is_told_batch_by_batch():
     assert told == [("calibrate", 1, 2), ("calibrate", 2, 2)]
 
 
-def test_without_calibration_the_example_is_used_and_a_note_says_so():
+def test_without_calibration_the_example_is_used_and_a_warning_says_so():
     settings = context()
     result = run_passes(marked(conv(), X), [Calibrate()], settings)
-    assert result.reports[0].outcome.notes == [
-        "no calibration(): the example inputs were used instead"
-    ]
+    (warning,) = result.reports[0].outcome.warnings
+    assert warning.startswith("no calibration(): ranges and dB are of the example inputs alone")
+    settings.calibration = lambda: iter([(X,)])
+    assert not run_passes(marked(conv(), X), [Calibrate()], settings).reports[0].outcome.warnings
     assert scale_of(result.program, "input_1_activation") == affine(float(X.min()), float(X.max()))
 
 
