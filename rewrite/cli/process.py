@@ -22,4 +22,6 @@ def run_process() -> NoReturn:
     try:
         sys.exit(main())
     finally:
-        gc.freeze()
+        # What is frozen is never freed, which the bindings of triton tell as leaks of theirs.
+        if "triton" not in sys.modules:
+            gc.freeze()

@@ -209,11 +209,11 @@ def test_quantizers_that_the_opset_does_not_have(tmp_path):
 def test_a_runtime_that_refuses_the_file_names_the_line(tmp_path):
     path = linear_model(
         tmp_path,
-        prepare="net.lstm = nn.LSTM(4, 6, proj_size=3)",
-        forward="return self.lstm(x)[0]",
+        prepare="net.conv = nn.Conv1d(1, 2, 2).double()",
+        forward="return self.conv(x.double().unsqueeze(1)).float()",
     )
     called = compile_to(tmp_path, path)
     assert called.code == 1
     assert called.error[0].startswith("error: onnxruntime: ONNX Runtime ")
-    assert "node_lstm" in called.error[0]
-    assert called.error[1] == f"  at: {line_of(path, 'self.lstm(x)')}"
+    assert "node_conv" in called.error[0]
+    assert called.error[1] == f"  at: {line_of(path, 'self.conv(x')}"

@@ -22,8 +22,8 @@ LOWER = {"resnet": (50.0, "its two logits are differences of larger sums")}
 MODELS = (*LANGUAGE, *SOUND, *VISION)
 
 
-def every_second(first: int) -> pytest.MarkDecorator:
-    """Parametrize with half of the models; with `--all-forms`, the other half counts too."""
+def every_fourth(first: int) -> pytest.MarkDecorator:
+    """Parametrize with a quarter of the models; with `--all-forms`, the others count too."""
     return pytest.mark.parametrize(
         "case",
         [
@@ -32,7 +32,7 @@ def every_second(first: int) -> pytest.MarkDecorator:
                 id=c.name,
                 marks=[
                     *([pytest.mark.slow] if c.slow else []),
-                    *([] if place % 2 == first else [pytest.mark.all_forms]),
+                    *([] if place % 4 == first else [pytest.mark.all_forms]),
                 ],
             )
             for place, c in enumerate(MODELS)
@@ -60,13 +60,13 @@ def _flat(value):
     return [v for v in pytree.tree_leaves(value) if hasattr(v, "is_floating_point")]
 
 
-@every_second(0)
+@every_fourth(0)
 def test_stored(case, tmp_path):
     floor, _ = LOWER.get(case.name, (LOWEST_STORED_SQNR, ""))
     holds(compile_case(case, tmp_path, preset="float16"), floor)
 
 
-@every_second(1)
+@every_fourth(1)
 def test_computed(case, tmp_path):
     passes = parse_passes(COMPUTE)
     holds(compile_case(case, tmp_path, preset="", passes=passes), LOWEST_COMPUTED_SQNR)
