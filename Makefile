@@ -55,18 +55,18 @@ types: install ## Check types
 	$(BIN)/mypy
 
 unit: install ## Run the tests
-	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-torch: ## Run the tests on another torch: make test-torch TORCH=2.15.0
 	@test -n "$(TORCH)" || { echo "error: which torch? make test-torch TORCH=2.15.0"; exit 1; }
 	$(MAKE) install VENV=.venv-torch-$(TORCH)
 	.venv-torch-$(TORCH)/bin/python -m pip install torch==$(TORCH)
-	$(ONE_THREAD) .venv-torch-$(TORCH)/bin/pytest -n $(WORKERS)
+	$(ONE_THREAD) .venv-torch-$(TORCH)/bin/pytest -n $(WORKERS) --dist worksteal
 
 test-onnxruntime: ## Run the tests of files on ONNX Runtime 1.31.1, or on ORT=1.30.0
 	$(MAKE) install VENV=.venv-ort-$(ORT)
 	.venv-ort-$(ORT)/bin/python -m pip install onnxruntime==$(ORT)
-	$(ONE_THREAD) .venv-ort-$(ORT)/bin/pytest -n $(WORKERS) tests/runtimes tests/targets tests/lowering
+	$(ONE_THREAD) .venv-ort-$(ORT)/bin/pytest -n $(WORKERS) --dist worksteal tests/runtimes tests/targets tests/lowering
 
 fuzz: install ## Compile random models for hours, and compare the files with eager torch
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --seeds $(SEEDS) --jobs $(WORKERS) --keep $(FOUND) \
