@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import operator
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import fx
@@ -13,6 +15,8 @@ from torch.fx.node import map_arg
 from rewrite.schema import argument, argument_names, arguments, is_call
 
 aten = torch.ops.aten
+_UNFLATTEN = importlib.import_module("torch.export.unflatten")
+"""Of the same name as a function of torch.export."""
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _CANONICAL_VIEWS = (
     aten.chunk.default,
@@ -61,14 +65,24 @@ def functional_module(exported: torch.export.ExportedProgram) -> fx.GraphModule:
     it. Most inference graphs need little: a call that writes to a fresh value which nobody else
     reads is a call that returns a new one.
     """
-    module: fx.GraphModule = exported.module(check_guards=False)
+    module = _module_of(exported)
     for node in list(module.graph.nodes):
         _write_elsewhere(node)
     if all(_stays(node, module) for node in module.graph.nodes):
         module.recompile()
         return module
-    decomposed: fx.GraphModule = exported.run_decompositions({}).module(check_guards=False)
-    return decomposed
+    return _module_of(exported.run_decompositions({}))
+
+
+def _module_of(exported: torch.export.ExportedProgram) -> fx.GraphModule:
+    """Return the graph with its weights as attributes.
+
+    For each weight torch looks through the names of all modules, by a regular expression that
+    knows `name@1` for the second call of a module; here no module has such a name.
+    """
+    with mock.patch.object(_UNFLATTEN, "_is_call_name", operator.eq):
+        module: fx.GraphModule = exported.module(check_guards=False)
+    return module
 
 
 def is_write(node: fx.Node) -> bool:
