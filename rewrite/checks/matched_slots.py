@@ -159,7 +159,8 @@ def _distances(
             noise = energy[:, None] + b.square().sum(1)[None] - 2 * a @ b.T
             found = noise.clamp(min=0) / energy.clamp(min=least[name])[:, None]
         else:
-            found = (one[:, None] != other[None]).double().mean(-1)
+            # Each with each at once would take as much memory again for every value of a slot.
+            found = torch.cdist(one.double(), other.double(), p=0) / max(one.shape[1], 1)
         worst = torch.maximum(worst, found)
     return worst
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ def refusal(model: ir.Model, runtime: Runtime, failure: RuntimeFailure, threads:
             return other.what == what
         return False
 
-    found = first_refused(model, refuses)
+    found = None
+    with contextlib.suppress(OSError):  # a disk that has no room for parts of the file
+        found = first_refused(model, refuses)
     if found is None:
         return CheckError(what, hint=hint)
     told = f"{what} (in front of {found.node} it would)"

@@ -32,19 +32,22 @@ def least_ranges(
         bounds: (low, high) of each group of activations.
 
     Returns:
-        By group, of marks behind a mean of a marked tensor over space.
+        By group, where nothing but means of marked tensors over space shares the scale: others may
+        need finer steps.
     """
     found: dict[str, float] = {}
+    shared: set[str] = set()
     for mark in program.graph.nodes:
         if mark.target is not OBSERVE:
             continue
-        source = argument(mark, "x")
-        step = _finest(source, target, bounds)
         spec, group = target.spec(argument(mark, "spec")), argument(mark, "group")
-        if step and not spec.is_fixed:
-            steps = (spec.qmax - spec.qmin) / (2 if spec.symmetric else 1)
-            found[group] = max(found.get(group, 0.0), step * steps)
-    return found
+        step = _finest(argument(mark, "x"), target, bounds)
+        if step is None or spec.is_fixed:
+            shared.add(group)
+            continue
+        steps = (spec.qmax - spec.qmin) / (2 if spec.symmetric else 1)
+        found[group] = max(found.get(group, 0.0), step * steps)
+    return {group: least for group, least in found.items() if group not in shared}
 
 
 def _finest(

@@ -46,7 +46,8 @@ def shared_captures() -> Iterator[None]:
 
     def shared(model: Any, inputs: Any, dynamic_shapes: Any, talk: Any = None) -> Program:
         shapes = [leaf.shape for leaf in pytree.tree_leaves(inputs)]
-        key = type(model).__qualname__, str(shapes), str(dynamic_shapes)
+        weights = sum(float(p.detach().double().abs().sum()) for p in model.parameters())
+        key = type(model).__qualname__, weights, str(shapes), str(dynamic_shapes)
         if key not in known:
             known[key] = capture(model, inputs, dynamic_shapes, talk)
         return known[key].clone()

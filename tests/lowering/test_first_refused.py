@@ -9,6 +9,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from torch import nn
 
 from rewrite import capture
 from rewrite.lowering import first_refused as module
@@ -90,6 +91,32 @@ def test_a_large_file_is_not_written_again(monkeypatch):
     runtime = Picky(("Sin",))
     assert refusal(chain(), runtime, FAILURE, 1).where is None
     assert runtime.loads == 0
+
+
+def test_a_full_disk_does_not_hide_what_was_said(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.ir, "save", full)
+    error = refusal(chain(), Picky(("Sin",)), FAILURE, 1)
+    assert (error.what, error.where) == (FAILURE.what, None)
+
+
+class Branch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = x.exp()
+        z = torch.cond(x.sum() > 0, lambda x: self.one(x) + y, lambda x: self.other(x), (x,))
+        return z.sin()
+
+
+@pytest.mark.parametrize("operator", ["Exp", "If", "Sin"])
+def test_a_branch_that_reads_values_around_it_is_cut_off_whole(operator):
+    model = lowered(capture(Branch().eval(), (torch.randn(2, 4),)), 20).model
+    assert f"(in front of {operator} '" in refusal(model, Picky((operator,)), FAILURE, 1).what
 
 
 def test_the_model_is_as_it_was():

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from rewrite import capture
+from rewrite.artifact import deployed_runner
 from rewrite.runtimes import get_runtime
 
-from .models import lowered, written
+from .models import Call, lowered, written
 
 FAULT = ("products-of-one-feature",)
 
@@ -42,10 +43,37 @@ def test_one_feature_is_a_factor(widths, products, bias, tmp_path):
         torch.testing.assert_close(torch.from_numpy(made), program(x), rtol=0, atol=1e-6)
 
 
-def test_a_computed_weight_stays(tmp_path):
-    class Computed(nn.Module):
-        def forward(self, x, w):
-            return x @ w
+WEIGHT, ROW = torch.randn(1, 4), torch.randn(4)
+STAYS = {
+    "computed": lambda x: x @ x.T,
+    "tokens": lambda x: x[None] @ WEIGHT,
+    "doubles": lambda x: x.double() @ WEIGHT.double(),
+    "factors": lambda x: torch.addmm(ROW, x, WEIGHT, alpha=0.5, beta=2),
+    "two features": lambda x: torch.cat([x, x], 1) @ WEIGHT.repeat(2, 1),
+}
 
-    program = capture(Computed().eval(), (torch.randn(3, 1), torch.randn(1, 4)))
-    assert "MatMul" in lowered(program, 20, FAULT).ops()
+
+@pytest.mark.parametrize("name", STAYS)
+def test_other_products_stay(name):
+    program = capture(Call(STAYS[name]).eval(), (torch.randn(3, 1),))
+    with_fault, without = (lowered(program, 20, faults).ops() for faults in (FAULT, ()))
+    assert with_fault == without
+    assert {"MatMul", "Gemm"} & set(with_fault)
+
+
+def test_rows_outputs_and_other_readers_of_the_weight(tmp_path):
+    """Any number of rows, results that leave the model, and one weight read twice."""
+
+    def forward(x):
+        first = torch.addmm(ROW, x, WEIGHT)
+        return first, x.relu() @ WEIGHT, WEIGHT * 2
+
+    rows = torch.export.Dim("rows", max=64)
+    program = capture(Call(forward).eval(), (torch.randn(3, 1),), ({0: rows},))
+    result = lowered(program, 20, FAULT)
+    assert not {"MatMul", "Gemm"} & set(result.ops())
+    loaded = get_runtime("onnxruntime").load(written(result, tmp_path), threads=1)
+    x = torch.randn(5, 1)
+    found = deployed_runner(program, loaded)(x)
+    for one, other in zip(found, forward(x), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)

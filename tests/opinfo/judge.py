@@ -37,6 +37,10 @@ ROUNDINGS = 16.0
 """A file may be this many times farther from float64 than eager float32 is."""
 
 
+class TooLongError(Exception):
+    """No TimeoutError: that is an OSError, which whoever writes a file takes for one of its own."""
+
+
 class Host(PluginHost):
     """A host that has one more model."""
 
@@ -55,7 +59,7 @@ def judge(entry: OpInfo, count: int, preset: str = "float") -> dict[str, Any]:
         with _limit(SECONDS):
             for sample in samples(entry, count):
                 found.append(judge_sample(sample, preset))
-    except TimeoutError:
+    except TooLongError:
         found.append(("slow", f"more than {SECONDS} s"))
     except Exception as error:  # the database itself fails for some entries
         found.append(("capture", f"no samples: {_line(error)}"))
@@ -92,7 +96,7 @@ def judge_sample(sample: Sample, preset: str = "float") -> tuple[str, str]:
             return "no translation" if missing else "refused by a check", _line(error)
         except RewriteError as error:
             return "refused by a check", _line(error)
-        except TimeoutError:
+        except TooLongError:
             raise
         except Exception as error:
             return "crash", f"{type(error).__name__}: {_line(error)}"
@@ -184,7 +188,7 @@ def _line(error: Exception) -> str:
 @contextmanager
 def _limit(seconds: int) -> Iterator[None]:
     def stop(*_: Any) -> None:
-        raise TimeoutError
+        raise TooLongError
 
     before: Callable[..., Any] | int | None = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)

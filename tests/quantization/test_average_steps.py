@@ -62,6 +62,14 @@ def test_a_mean_of_floats_is_as_fine_as_it_was_seen():
     assert scale_behind(program, {"mean": (0.0, 255e-3)}) == pytest.approx(1e-3)
 
 
+def test_what_else_has_the_scale_keeps_its_steps():
+    """A group of the mean and of the map it is taken over: as fine as it was seen."""
+    program = marked()
+    for mark in (n for n in program.graph.nodes if n.target is OBSERVE):
+        Emitter(program).set_arguments(mark, group="both")
+    assert least_ranges(program, target("portable"), {"both": (0.0, 1.0)}) == {}
+
+
 def test_nothing_is_lost_beside_the_map():
     """Means of integers at one scale are exact at a count-th of it."""
     program = marked()
