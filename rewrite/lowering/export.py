@@ -19,6 +19,7 @@ from rewrite.lowering.lift import Decomposable, lift, traced
 from rewrite.lowering.markers import marker_translations
 from rewrite.lowering.registry import kept_registry
 from rewrite.lowering.symbolic_sizes import SYMBOLIC_SIZES
+from rewrite.lowering.unique_names import unique_names
 from rewrite.lowering.untranslated import explain
 from rewrite.program import Program
 from rewrite.provenance import source_line
@@ -62,7 +63,7 @@ def export_onnx(
 def _translate(
     exported: torch.export.ExportedProgram, opset: int, table: dict[Any, Callable[..., Any]]
 ) -> torch.onnx.ONNXProgram | None:
-    with torch.no_grad(), kept_registry():
+    with torch.no_grad(), kept_registry(), unique_names():
         return torch.onnx.export(
             exported,
             opset_version=opset,
