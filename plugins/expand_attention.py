@@ -22,6 +22,7 @@ from rewrite import (
     arguments,
     is_call,
 )
+from rewrite.finite import all_finite
 
 aten = torch.ops.aten
 _LOWEST = torch.finfo(torch.float32).min
@@ -241,7 +242,7 @@ def _is_finite(node: Any, emit: Emitter, depth: int) -> bool:
     if not isinstance(node, fx.Node) or depth == 0:
         return False
     if node.op == "get_attr":
-        return bool(torch.isfinite(emit.tensor(node)).all())
+        return all_finite(emit.tensor(node))
     if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
         return False
     if not node.meta["val"].dtype.is_floating_point:

@@ -23,6 +23,7 @@ from rewrite import (
     Weight,
     option,
 )
+from rewrite.finite import all_finite
 from rewrite.quantization.blocks import quantize_blocks
 from rewrite.quantization.layer_patterns import tell_unmatched
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
@@ -126,7 +127,7 @@ class BlockedWeight(Rule):
             return f"its {inputs} inputs are fewer than a block of {block}"
         if inputs % block and not self.takes_rest:
             return f"its {inputs} inputs do not divide into blocks of {block}, as the target asks"
-        if not bool(program.weight(str(match["weight"].target)).isfinite().all()):
+        if not all_finite(program.weight(str(match["weight"].target))):
             return "its weight holds NaN or infinite values, which no scale represents"
         return None
 

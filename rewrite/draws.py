@@ -32,6 +32,8 @@ class Draw:
     label: str
     """The sizes in words: `batch=3, tokens=17`."""
     inputs: Inputs
+    instead: Draw | None = None
+    """Larger ones, for a model that breaks on these."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def runnable_inputs(
 def other_sizes(program: Program) -> Iterator[Draw]:
     """Yield draws of other sizes than the example's, to run a file on.
 
-    They are the second of `check_inputs`, one no smaller than the example, and both ends of the
+    In the first two each size is once larger than the example's and once a few: in turns, which
+    takes a part of the time of all being larger, and tells them apart. Then come both ends of the
     declared ranges; the upper one only where its inputs are not much larger than the example's.
     """
     symbols = _symbols(program)
@@ -104,7 +107,10 @@ def other_sizes(program: Program) -> Iterator[Draw]:
         return
     whole = {symbol: each.size for symbol, each in symbols.items()}
     low = {symbol: max(each.low, 1) for symbol, each in symbols.items()}
-    wanted = [_others(symbols, _cut_down(symbols)), _others(symbols, whole), low]
+    few, more = _others(symbols, _cut_down(symbols)), _others(symbols, whole)
+    larger = Draw(_label(symbols, more), redraw(program, more))
+    turns = [_in_turns(few, more), _in_turns(more, few)]
+    wanted = [*turns, low]
     if all(each.high is not None for each in symbols.values()):
         high = {symbol: int(each.high or 0) for symbol, each in symbols.items()}
         if _elements(program, high) <= _AFFORDABLE * _elements(program, whole):
@@ -114,8 +120,17 @@ def other_sizes(program: Program) -> Iterator[Draw]:
         if sizes in seen:
             continue
         seen.append(sizes)
-        label = ", ".join(f"{each.name}={sizes[symbol]}" for symbol, each in symbols.items())
-        yield Draw(label, redraw(program, sizes))
+        instead = larger if sizes in turns and sizes != more else None
+        yield Draw(_label(symbols, sizes), redraw(program, sizes), instead)
+
+
+def _in_turns(first: Sizes, second: Sizes) -> Sizes:
+    """Take every other size from one of two."""
+    return {symbol: (second if place % 2 else first)[symbol] for place, symbol in enumerate(first)}
+
+
+def _label(symbols: dict[Any, _Symbol], sizes: Sizes) -> str:
+    return ", ".join(f"{each.name}={sizes[symbol]}" for symbol, each in symbols.items())
 
 
 def _symbols(program: Program) -> dict[Any, _Symbol]:

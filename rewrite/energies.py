@@ -27,10 +27,12 @@ class Energies:
 
     def add(self, expected: torch.Tensor, actual: torch.Tensor) -> None:
         """Take one pair of float64 tensors of the same shape, all finite."""
-        self.signal += float((expected**2).sum())
-        self.noise += float(((expected - actual) ** 2).sum())
-        self.dot += float((expected * actual).sum())
-        self.result += float((actual**2).sum())
+        expected, actual = expected.reshape(-1), actual.reshape(-1)
+        error = expected - actual
+        self.signal += float(expected.dot(expected))
+        self.noise += float(error.dot(error))
+        self.dot += float(expected.dot(actual))
+        self.result += float(actual.dot(actual))
 
     @property
     def db(self) -> float:

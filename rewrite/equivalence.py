@@ -13,6 +13,7 @@ from rewrite.checks.judge import Judge
 from rewrite.draws import Inputs
 from rewrite.energies import Energies, candidates, worst_of
 from rewrite.errors import CheckError
+from rewrite.finite import all_finite
 from rewrite.interpret import run_float64
 from rewrite.passes import Pass
 from rewrite.program import Program
@@ -152,14 +153,15 @@ def difference(
     for key, (expected, actual) in zip(keys, compared, strict=True):
         is_whole = not (expected.is_floating_point() or expected.is_complex())
         left, right = _doubles(expected), _doubles(actual)
-        number, same = left.isfinite(), (left == right) | (left.isnan() & right.isnan())
-        if not bool((same | (number & right.isfinite())).all()):
-            name = key if len(set(names)) > 1 else ""
-            return Difference(float("inf"), float("inf"), float("-inf"), 0.0, name)
-        if is_whole and same.numel():
+        if not (all_finite(left) and all_finite(right)):
+            number, same = left.isfinite(), (left == right) | (left.isnan() & right.isnan())
+            if not bool((same | (number & right.isfinite())).all()):
+                name = key if len(set(names)) > 1 else ""
+                return Difference(float("inf"), float("inf"), float("-inf"), 0.0, name)
+            left, right = left[number], right[number]
+        if is_whole and left.numel():
             hits, count = equal.get(key, (0, 0))
-            equal[key] = hits + int(same.sum()), count + same.numel()
-        left, right = left[number], right[number]
+            equal[key] = hits + int((left == right).sum()), count + left.numel()
         if left.numel() == 0:
             continue
         error, scale = float((left - right).abs().max()), float(left.abs().max())

@@ -73,16 +73,17 @@ class Float64Interpreter(Interpreter):
     def run_inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Widen the inputs, then evaluate."""
         args, kwargs = pytree.tree_map(_widen, (args, kwargs))
-        return super().run_inputs(args, kwargs)
+        return [_widen(output) for output in super().run_inputs(args, kwargs)]
 
     def attribute(self, name: str) -> Any:
-        """Return a weight as it was before rounding."""
+        """Return a weight as it was before rounding; where it was not, the call widens it."""
         value = self._program.attribute(name)
-        return self._program.precise_weight(name) if isinstance(value, torch.Tensor) else value
+        return self._program.unrounded_weight(name) if isinstance(value, torch.Tensor) else value
 
     def call(self, overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Evaluate one call with every low-precision float and dtype argument widened."""
-        args, kwargs = pytree.tree_map(_widen, (args, kwargs))
+        if overload not in _PICK:  # of a table that some rows are taken from, these are enough
+            args, kwargs = pytree.tree_map(_widen, (args, kwargs))
         return pytree.tree_map(_widen, super().call(overload, args, kwargs))
 
 
@@ -103,6 +104,9 @@ def _top(
 
 _AS_RUNTIMES: dict[Any, Callable[..., Any]] = {torch.ops.aten.topk.default: _top}
 """What torch leaves open, computed as ONNX has it."""
+
+_PICK = {torch.ops.aten.embedding.default, torch.ops.aten.index_select.default}
+"""Calls that copy values of one tensor and compute with none."""
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:

@@ -8,6 +8,7 @@ from torch.nn import modules
 from torch.nn.parameter import is_lazy
 
 from rewrite.errors import CaptureError
+from rewrite.finite import all_finite
 
 _NORMS = (modules.batchnorm._BatchNorm, modules.instancenorm._InstanceNorm)
 _MOST_NAMED = 3
@@ -34,7 +35,7 @@ def check_model(model: nn.Module) -> None:
             )
         if tensor.layout != torch.strided:
             continue  # told with the line that reads it
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if not all_finite(tensor):
             # A buffer may hold infinities on purpose: an attention mask does.
             is_mask = name.endswith("mask") or not _is_parameter(model, name)
             if is_mask and not bool(torch.isnan(tensor).any()):

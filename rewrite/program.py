@@ -136,10 +136,12 @@ class Program:
 
     def precise_weight(self, name: str) -> torch.Tensor:
         """Return a floating weight in float64 as it was before rounding; others as they are."""
-        value = self.weight(name)
-        if not value.is_floating_point():
-            return value.detach()
-        return self._unrounded.get(name, value).detach().double()
+        value = self.unrounded_weight(name)
+        return value.double() if value.is_floating_point() else value
+
+    def unrounded_weight(self, name: str) -> torch.Tensor:
+        """Return a weight as it was before rounding, in float64, or as it is if it was not."""
+        return self._unrounded.get(name, self.weight(name)).detach()
 
     def forget_unrounded(self) -> None:
         """Free the float64 originals of rewritten weights, once no exact check will follow."""

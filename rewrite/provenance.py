@@ -46,11 +46,12 @@ def is_framework(file: str) -> bool:
 
 def frames(node: fx.Node) -> list[tuple[str, int]]:
     """Return the (file, line) frames recorded for a node, outermost first."""
-    return _frames_in(node.meta.get("stack_trace") or "")
+    return list(_frames_in(node.meta.get("stack_trace") or ""))
 
 
-def _frames_in(trace: str) -> list[tuple[str, int]]:
-    return [(file, int(line)) for file, line in _FRAME.findall(trace)]
+@functools.lru_cache(maxsize=4096)
+def _frames_in(trace: str) -> tuple[tuple[str, int], ...]:
+    return tuple((file, int(line)) for file, line in _FRAME.findall(trace))
 
 
 def source_line(node: fx.Node) -> str:

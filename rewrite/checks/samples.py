@@ -19,7 +19,7 @@ from rewrite.program import Program
 from rewrite.quantization.batches import check_batch
 from rewrite.quantization.failing_batch import on_batch
 
-_BATCHES_COMPARED = 4
+_BATCHES_COMPARED = 2
 """Calibration batches that a file is run on beside the example inputs."""
 EXAMPLE = "the example inputs"
 
@@ -55,7 +55,12 @@ def take_samples(
         label = f"calibration batch {place}" if place else EXAMPLE
         with on_batch(program, inputs, place):
             samples.append(Sample(label, inputs, run_model(model, inputs)))
-    for draw in other_sizes(program):
+    wanted, seen = list(other_sizes(program)), set()
+    while wanted:
+        draw = wanted.pop(0)
+        if draw.label in seen:
+            continue
+        seen.add(draw.label)
         try:
             expected = run_model(model, draw.inputs)
         except Exception as error:
@@ -63,6 +68,7 @@ def take_samples(
                 f"the model breaks on inputs drawn at {draw.label} ({type(error).__name__}: "
                 f"{first_line(error)}), so the file was not run at these sizes"
             )
+            wanted += [draw.instead] if draw.instead else []
             continue
         samples.append(Sample(draw.label, draw.inputs, expected, is_resized=True))
     return samples, warnings[:1]

@@ -19,6 +19,7 @@ from rewrite.lowering.lift import Decomposable, lift, traced
 from rewrite.lowering.markers import marker_translations
 from rewrite.lowering.registry import kept_registry
 from rewrite.lowering.symbolic_sizes import SYMBOLIC_SIZES
+from rewrite.lowering.type_promotion import known_values
 from rewrite.lowering.unique_names import unique_names
 from rewrite.lowering.untranslated import explain
 from rewrite.program import Program
@@ -63,7 +64,7 @@ def export_onnx(
 def _translate(
     exported: torch.export.ExportedProgram, opset: int, table: dict[Any, Callable[..., Any]]
 ) -> torch.onnx.ONNXProgram | None:
-    with torch.no_grad(), kept_registry(), unique_names():
+    with torch.no_grad(), kept_registry(), known_values(), unique_names():
         return torch.onnx.export(
             exported,
             opset_version=opset,

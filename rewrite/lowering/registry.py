@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from onnxscript.values import TracedOnnxFunction
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 _read_from_torchlib = ONNXRegistry.from_torchlib
@@ -26,7 +28,13 @@ def kept_registry() -> Iterator[None]:
 
 @functools.cache
 def _read(*options: Any) -> ONNXRegistry:
-    return _read_from_torchlib(*options)
+    # A traced function is asked for its domain alone, and parses its source to tell it.
+    with mock.patch.object(TracedOnnxFunction, "function_ir", property(_domain_of)):
+        return _read_from_torchlib(*options)
+
+
+def _domain_of(function: TracedOnnxFunction) -> SimpleNamespace:
+    return SimpleNamespace(domain=function.opset.domain)
 
 
 def _copy(*options: Any, **named: Any) -> ONNXRegistry:

@@ -15,6 +15,7 @@ from torch import fx
 from rewrite.descriptors import Calibrator
 from rewrite.device import DeviceInterpreter
 from rewrite.errors import CheckError, UsageError
+from rewrite.finite import all_finite
 from rewrite.inputs import split_inputs
 from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context
@@ -283,7 +284,6 @@ class _Observation:
 
 
 def _require_finite(values: torch.Tensor, group: str, node: fx.Node) -> None:
-    # The extremes are NaN or infinite when any value is, and need no memory to compute.
-    if not all(bool(torch.isfinite(v)) for v in torch.aminmax(values)):
+    if not all_finite(values):
         where = source_line(node) or None
         raise NotFiniteError(f"tensor '{group}' holds NaN or infinite values", where=where)

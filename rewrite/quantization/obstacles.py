@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from rewrite.finite import all_finite
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS
@@ -78,7 +79,7 @@ class Obstacles:
         """Tell whether a constant, such as a weight or a mask, has a range."""
         if not isinstance(source, fx.Node) or not is_weight(source):
             return True
-        return bool(torch.isfinite(self._program.weight(str(source.target))).all())
+        return all_finite(self._program.weight(str(source.target)))
 
 
 def values_of(argument: Any) -> list[fx.Node]:

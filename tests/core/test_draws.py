@@ -71,6 +71,20 @@ def test_a_file_is_run_at_both_ends_of_a_small_range():
     ]
 
 
+def test_sizes_are_larger_in_turns():
+    batch, tokens = Dim("batch", min=2), Dim("tokens", min=2)
+    program = capture(Doubled().eval(), (torch.randn(8, 64, 3),), ({0: batch, 1: tokens},))
+    draws = list(other_sizes(program))
+    assert [draw.label for draw in draws] == [
+        "batch=3, tokens=65",
+        "batch=9, tokens=17",
+        "batch=2, tokens=2",
+    ]
+    assert [shapes(draw.inputs) for draw in draws] == [[[3, 65, 3]], [[9, 17, 3]], [[2, 2, 3]]]
+    instead = [draw.instead.label if draw.instead else None for draw in draws]
+    assert instead == ["batch=9, tokens=65", "batch=9, tokens=65", None]
+
+
 def test_the_far_end_of_a_large_range_is_not_run():
     batch = Dim("batch", min=1, max=4096)
     program = capture(Doubled().eval(), (torch.randn(4, 3),), ({0: batch},))

@@ -22,6 +22,17 @@ class Layers(nn.Module):
         return self.last(torch.relu(self.first(x)) * 2.0)
 
 
+class Scaled(nn.Module):
+    """Its weight takes whole rows of the digest, and a rest."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(3 * 2048 + 7), requires_grad=False)
+
+    def forward(self, x):
+        return x * self.scale
+
+
 class Branches(nn.Module):
     def forward(self, x):
         return torch.cond(x.sum() > 0, lambda t: t + 1.0, lambda t: t - 1.0, (x,))
@@ -124,3 +135,28 @@ def test_memory_that_programs_share_is_read_once(program, monkeypatch):
     first, second = fingerprints(program, program.clone())
     assert first == second
     assert len(taken) == len(first.weights) == 4
+
+
+def swap(weight, one, other):
+    weight[[one, other]] = weight[[other, one]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weight: weight[1234].neg_(),
+        lambda weight: weight[-1].mul_(1.0000001),
+        lambda weight: swap(weight, 3, 4),
+        lambda weight: swap(weight, 3, 2050),
+        lambda weight: weight.copy_(weight.roll(2048)),
+        lambda weight: weight.copy_(weight.flip(0)),
+    ],
+)
+def test_every_change_of_a_large_weight_shows(change):
+    torch.manual_seed(0)
+    program = capture(Scaled().eval(), (torch.randn(1),))
+    before = fingerprints(program)[0]
+    assert fingerprints(program)[0] == before
+    change(program.weight("scale"))
+    after = fingerprints(program)[0]
+    assert before.changed_weights(after) == ["scale"]

@@ -31,3 +31,9 @@ def test_it_is_read_once(monkeypatch):
     ops(program, {})
     monkeypatch.setattr(registry, "_read_from_torchlib", None)
     assert ops(program, {}) == ["Sigmoid"]
+
+
+def test_what_is_read_is_what_the_exporter_reads():
+    read, plain = registry._read(), registry._read_from_torchlib()
+    assert len(plain.functions) > 300
+    assert read.functions == plain.functions
