@@ -22,7 +22,7 @@ from rewrite import (
     arguments,
     is_call,
 )
-from rewrite.finite import all_finite
+from rewrite.checks.finite import all_finite
 
 aten = torch.ops.aten
 _LOWEST = torch.finfo(torch.float32).min

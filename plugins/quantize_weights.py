@@ -23,7 +23,7 @@ from rewrite import (
     Weight,
     option,
 )
-from rewrite.finite import all_finite
+from rewrite.checks.finite import all_finite
 from rewrite.quantization.blocks import quantize_blocks
 from rewrite.quantization.layer_patterns import tell_unmatched
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS

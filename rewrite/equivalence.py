@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from rewrite.checks.finite import all_finite
 from rewrite.checks.judge import Judge
 from rewrite.draws import Inputs
 from rewrite.energies import Energies, candidates, worst_of
 from rewrite.errors import CheckError
-from rewrite.finite import all_finite
 from rewrite.interpret import run_float64
 from rewrite.passes import Pass
 from rewrite.program import Program

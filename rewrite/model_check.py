@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import modules
 from torch.nn.parameter import is_lazy
 
+from rewrite.checks.finite import all_finite
 from rewrite.errors import CaptureError
-from rewrite.finite import all_finite
 
 _NORMS = (modules.batchnorm._BatchNorm, modules.instancenorm._InstanceNorm)
 _MOST_NAMED = 3

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from torch import fx
 
+from rewrite.checks.finite import all_finite
 from rewrite.descriptors import Calibrator
 from rewrite.device import DeviceInterpreter
 from rewrite.errors import CheckError, UsageError
-from rewrite.finite import all_finite
 from rewrite.inputs import split_inputs
 from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context

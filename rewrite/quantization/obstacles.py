@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rewrite.finite import all_finite
+from rewrite.checks.finite import all_finite
 from rewrite.program import Program
 from rewrite.quantization.kinds import is_weight, kind
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS

@@ -23,7 +23,7 @@ class Layers(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Its weight takes whole rows of the digest, and a rest."""
+    """Its weight is larger than a page of memory, and no multiple of one."""
 
     def __init__(self):
         super().__init__()
@@ -141,20 +141,24 @@ def swap(weight, one, other):
     weight[[one, other]] = weight[[other, one]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     "change",
     [
         lambda weight: weight[1234].neg_(),
         lambda weight: weight[-1].mul_(1.0000001),
+        lambda weight: weight.neg_(),
+        lambda weight: weight[1::2].neg_(),
+        lambda weight: weight[1:10:8].neg_(),
         lambda weight: swap(weight, 3, 4),
         lambda weight: swap(weight, 3, 2050),
         lambda weight: weight.copy_(weight.roll(2048)),
         lambda weight: weight.copy_(weight.flip(0)),
     ],
 )
-def test_every_change_of_a_large_weight_shows(change):
+def test_every_change_of_a_large_weight_shows(change, dtype):
     torch.manual_seed(0)
-    program = capture(Scaled().eval(), (torch.randn(1),))
+    program = capture(Scaled().to(dtype).eval(), (torch.randn(1, dtype=dtype),))
     before = fingerprints(program)[0]
     assert fingerprints(program)[0] == before
     change(program.weight("scale"))

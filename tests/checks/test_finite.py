@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rewrite.finite import all_finite
+from rewrite.checks.finite import all_finite
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -27,3 +27,12 @@ def test_integers_and_nothing_are_finite():
     assert all_finite(torch.tensor([1, 2]))
     assert all_finite(torch.empty(0))
     assert all_finite(torch.tensor(3.0))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("place", [0, 31, 70_001, -1])
+def test_one_value_shows_among_many(value, place):
+    values = torch.randn(300, 1001)
+    assert all_finite(values)
+    values.view(-1)[place] = value
+    assert not all_finite(values)
