@@ -7,7 +7,7 @@ import importlib.util
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rewrite.runtimes import (
     qdq_graph,
 )
 from rewrite.runtimes.narrowed_numbers import narrowed_numbers
+from rewrite.runtimes.openvino_executed import executed_layers, layer_kind, match
 from rewrite.runtimes.openvino_rules import why_float
 from rewrite.runtimes.processor import differ, least_db, saturates
 from rewrite.runtimes.timing import milliseconds
@@ -43,13 +44,6 @@ _HEADINGS = (
 """How lines of an error begin that do not say what is wrong."""
 _FAILED_NODE = re.compile(r"ONNX node '<Node\(([\w.]+)\): ([^>]+)>'")
 _UNKNOWN = re.compile(r"No conversion rule found for operations: ([^\n]+)")
-_COMPUTE_LAYERS = frozenset(
-    {"Convolution", "Deconvolution", "FullyConnected", "MatMul", "Subgraph"}
-)
-_LAID_OUT = frozenset({"Convert", "Reorder", "Reshape", "Transpose"})
-"""What may stand between a layer and its weight."""
-# What OpenVINO adds to a name as it takes a node apart.
-_SUFFIX = re.compile(r"(/WithoutBiases|/Dequantization(Subtract|Multiply)|_original)$")
 
 
 @dataclass(frozen=True)
@@ -162,16 +156,16 @@ class LoadedOpenVino:
         OpenVINO reports one precision for an attention it compiles as a whole (`Subgraph`): that
         of its first input.
         """
-        layers = _layers(self.compiled.get_runtime_model())
+        layers = executed_layers(self.compiled.get_runtime_model())
         source = qdq_graph.read(self.path)
         nodes = qdq_graph.compute_nodes(source)
-        found = _match(nodes, layers)
+        found = match(nodes, layers)
         return [*(_verdict(node, found.get(node, "")) for node in nodes), *other_layers(source)]
 
     def kinds(self) -> dict[str, int]:
         """Return how often each kind of layer is in the graph that the plugin executes."""
         layers = self.compiled.get_runtime_model().get_ordered_ops()
-        return dict(Counter(_info(layer.get_rt_info(), "layerType") for layer in layers))
+        return dict(Counter(layer_kind(layer) for layer in layers))
 
     def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Refuse what OpenVINO lets pass: missing inputs and wrong shapes read stale memory."""
@@ -207,84 +201,6 @@ class LoadedOpenVino:
         types = [f"{p.element_type.get_type_name()}{p.partial_shape}" for p in ports]
         named = [f"{p.get_any_name()}: {t}" for p, t in zip(ports, types, strict=True)]
         return f"the model takes {', '.join(named)}"
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """An executed layer that computes."""
-
-    names: frozenset[str]
-    """Of everything that went into it."""
-    weight: str
-    """The constant it reads, under its name in the file; empty if there is none."""
-    kernel: str
-
-
-def _layers(model: Any) -> list[_Layer]:
-    layers = []
-    for operation in model.get_ordered_ops():
-        info = operation.get_rt_info()
-        kind = _info(info, "layerType")
-        if kind not in _COMPUTE_LAYERS:
-            continue
-        names = {operation.get_friendly_name(), *_info(info, "originalLayersNames").split(",")}
-        # Older releases call it execType.
-        detail = _info(info, "primitiveType") or _info(info, "execType")
-        spellings = frozenset(spelling for name in names for spelling in _spellings(name))
-        layers.append(_Layer(spellings, _weight(operation), f"{kind}:{detail}"))
-    return layers
-
-
-def _weight(operation: Any) -> str:
-    """Return the name of the constant behind the second input, through what lays it out."""
-    inputs = operation.input_values()[1:2]
-    while inputs:
-        source = inputs[0].get_node()
-        kind = _info(source.get_rt_info(), "layerType")
-        if kind == "Const":
-            return str(source.get_friendly_name())
-        # The other side of a sum is no weight: it would lead through the model to its beginning.
-        inputs = source.input_values()[:1] if kind in _LAID_OUT else []
-    return ""
-
-
-def _match(nodes: list[ir.Node], layers: list[_Layer]) -> dict[ir.Node, str]:
-    """Return the kernel of each node by its name, else by its weight.
-
-    A factor that is merged into the weight takes the layer's name along.
-    """
-    by_name: dict[str, str] = {}
-    for layer in layers:
-        for name in layer.names:
-            by_name.setdefault(name, layer.kernel)
-    found: dict[ir.Node, str] = {}
-    for node in nodes:
-        # A node without a Q behind it may take the name of its output.
-        for own in (node.outputs[0].name, node.name):
-            if own and own in by_name:
-                found[node] = by_name[own]
-    by_weight: dict[str, list[str]] = {}
-    for layer in layers:
-        by_weight.setdefault(layer.weight, []).append(layer.kernel)
-    readers = Counter(name for node in nodes for name in qdq_graph.upstream_constants(node))
-    for node in nodes:
-        for weight in qdq_graph.upstream_constants(node):
-            if readers[weight] == 1 and len(by_weight.get(weight, ())) == 1:
-                found.setdefault(node, by_weight[weight][0])
-    return found
-
-
-def _info(info: Any, key: str) -> str:
-    if key not in info:
-        return ""
-    return str(getattr(info[key], "value", info[key]))
-
-
-def _spellings(name: str) -> Iterator[str]:
-    previous = None
-    while name != previous:
-        yield name
-        previous, name = name, _SUFFIX.sub("", name)
 
 
 def _verdict(node: ir.Node, kernel: str) -> KernelVerdict:
