@@ -114,8 +114,7 @@ def _captured(
         if exported.unproved is None or not exported.is_larger:
             raise
         raise exported.unproved from error  # a larger example may have taken another branch
-    if exported.unproved is not None:
-        check_sizes(model, program, exported.unproved)
+    check_sizes(model, program, exported.unproved)
     return program
 
 

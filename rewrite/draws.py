@@ -156,6 +156,21 @@ def redraw(program: Program, sizes: Sizes) -> Inputs:
     return args, kwargs
 
 
+def stretch(program: Program, place: int, axis: int) -> Inputs:
+    """Return the example inputs with one dimension of one input a step longer.
+
+    Args:
+        program: whose example it is.
+        place: of the input, among the flat ones.
+        axis: the dimension.
+    """
+    signature = program.signature
+    flat = list(signature.flatten_inputs(*program.example))
+    flat[place] = _resize(flat[place], {axis: flat[place].shape[axis] + 1})
+    args, kwargs = pytree.tree_unflatten(flat, signature.in_spec)
+    return args, kwargs
+
+
 def _elements(program: Program, sizes: Sizes) -> int:
     """Return how many numbers the inputs of these sizes hold."""
     count = 0

@@ -1,4 +1,4 @@
-"""A program beside its model at sizes for which torch.export could not prove it right."""
+"""A program beside its model at sizes for which torch.export did not prove it right."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ _LARGEST = 64
 _MOST_RUNS = 24
 
 
-def check_sizes(model: nn.Module, program: Program, unproved: SizesError) -> None:
+def check_sizes(model: nn.Module, program: Program, unproved: SizesError | None) -> None:
     """Run a program beside its model at sizes for which what torch.export assumed does not hold.
 
     Most of what it assumes says how a tensor lies in memory, and nothing about what is computed.
-    What does, as a branch on a size, computes something else there.
+    What does, as a branch on a size, computes something else there. Of a size that is `Dim.AUTO`
+    torch.export keeps a range and forgets the rest, such as that it must be even.
 
     Args:
         model: the eager model.
-        program: captured from it without these assumptions.
-        unproved: what torch.export says of them.
+        program: captured from it.
+        unproved: what torch.export says of assumptions that it was asked to leave to us; None where
+            it has nothing to say.
 
     Raises:
-        SizesError: naming the line of an assumption and sizes; the original one where the model
-            itself fails.
+        SizesError: naming the line of an assumption and sizes; where the model itself fails,
+            `unproved` if there is one.
     """
     dims = {symbol: dim for symbol, (dim, _, _) in program.sizes().items()}
     ranges = {symbol: _tried(dim) for symbol, dim in dims.items()}
@@ -45,16 +47,17 @@ def check_sizes(model: nn.Module, program: Program, unproved: SizesError) -> Non
         try:
             expected = run_eager(model, *inputs)
         except Exception:
-            raise SizesError(
-                unproved.what, where=assumption.line or unproved.where, hint=unproved.hint
-            ) from unproved
+            if unproved is None:
+                continue  # what the model does not take, nobody asks of its file
+            where = assumption.line or unproved.where
+            raise SizesError(unproved.what, where=where, hint=unproved.hint) from unproved
         different = _different(program, expected, inputs)
         if different is not None:
             at = ", ".join(f"{dims[symbol].name} = {size}" for symbol, size in sizes.items())
             raise SizesError(
                 "the dynamic shapes do not hold for this model: what it computes depends on a "
                 f"size; at {at} {different}",
-                where=assumption.line or unproved.where,
+                where=assumption.line or (unproved.where if unproved else None),
                 hint="narrow the dynamic size to one side (min, max), or compile a file for each",
             ) from unproved
 

@@ -100,6 +100,31 @@ def test_what_depends_on_a_size_names_a_size_where_it_differs():
     assert str(caught.value.where).endswith("if n % 4:")
 
 
+AUTO = ({0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO},)
+BRANCHES = {
+    "an odd size": lambda m, x: m.layer(x) * 2 if x.shape[1] % 2 else m.layer(x),
+    "an area": lambda m, x: m.layer(x) * 2 if x.numel() > 200 else m.layer(x),
+    "two equal sizes": lambda m, x: m.layer(x) * 2 if x.shape[0] == x.shape[1] else m.layer(x),
+}
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_a_branch_on_a_size_left_to_torch_export_is_no_range(branch):
+    with pytest.raises(CaptureError, match="what it computes depends on a size") as caught:
+        capture(Sized(BRANCHES[branch]).eval(), (torch.randn(2, 13, 4),), AUTO)
+    assert "test_sizes.py" in str(caught.value.where)
+
+
+def test_sizes_that_a_model_with_sizes_left_to_torch_export_does_not_take_are_not_asked_for():
+    def pairs(m, x):
+        return m.layer(x).reshape(x.shape[0], -1, 2, 4)
+
+    model = Sized(pairs).eval()
+    program = capture(model, (torch.randn(2, 12, 4),), AUTO)
+    x = torch.randn(3, 8, 4)
+    torch.testing.assert_close(program(x), model(x))
+
+
 def test_sizes_that_the_model_does_not_take_name_the_line():
     def quarters(m, x):
         return m.layer(x).unflatten(1, (x.shape[1] // 4, 4))

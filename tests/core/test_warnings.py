@@ -46,6 +46,32 @@ def test_a_size_that_auto_fixed_is_told():
     )
 
 
+class Square(nn.Module):
+    def forward(self, x):
+        if x.shape[1] == x.shape[2]:
+            return x * 2
+        return x
+
+
+def test_sizes_that_auto_made_equal_are_told_with_the_line():
+    shapes = ({1: AUTO, 2: AUTO},)
+    (told,) = warnings_of(Square(), torch.randn(2, 5, 5), shapes=shapes)
+    start = "dimension 2 of 'x' is Dim.AUTO, and the file takes it as equal to dimension 1 of 'x'"
+    assert told.startswith(start)
+    assert "test_warnings.py" in told
+    assert "if x.shape[1] == x.shape[2]:" in told
+
+
+class Masked(nn.Module):
+    def forward(self, x, mask):
+        return (x * mask).sum(1)
+
+
+def test_sizes_that_the_model_needs_equal_are_not_told():
+    both = (torch.randn(2, 5), torch.ones(2, 5))
+    assert warnings_of(Masked(), *both, shapes=({1: AUTO}, {1: AUTO})) == []
+
+
 def test_sizes_that_auto_leaves_open_are_not_told():
     assert warnings_of(nn.Linear(3, 4), torch.randn(2, 3), shapes=({0: AUTO},)) == []
     limited = torch.export.Dim("rows", max=9)
