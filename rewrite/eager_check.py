@@ -19,7 +19,7 @@ from rewrite.provenance import source_line
 from rewrite.schema import arguments
 
 _LOWEST_SQNR = 60.0
-"""In dB: float32 computed in another order agrees to 100 dB and more; see `_floor` for others."""
+"""In dB: float32 computed in another order agrees to 100 dB and more; `lowest_sqnr` has others."""
 _LOWEST_SHARE = 0.99
 """Of equal integers: two scores that are as good as equal may change places."""
 
@@ -109,7 +109,7 @@ def _draws(node: fx.Node) -> bool:
 
 def disagreement(program: Program, expected: Any, actual: Any) -> str | None:
     """Say which output is how far off, None if all agree."""
-    floor = _floor(program, expected)
+    floor = lowest_sqnr(program, expected)
     pairs = zip(pytree.tree_leaves(expected), pytree.tree_leaves(actual), strict=True)
     for name, (left, right) in zip(program.signature.output_names, pairs, strict=True):
         if not isinstance(left, torch.Tensor):
@@ -127,7 +127,7 @@ def disagreement(program: Program, expected: Any, actual: Any) -> str | None:
     return None
 
 
-def _floor(program: Program, results: Any) -> float:
+def lowest_sqnr(program: Program, results: Any) -> float:
     """Return half the bits of the coarsest type that takes part, in dB, or less."""
     tensors = [t for t in pytree.tree_leaves(results) if isinstance(t, torch.Tensor)]
     tensors += [t for _, t in program.used_weights()]

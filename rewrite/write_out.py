@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import rewrite
 from rewrite.artifact import build_artifact
 from rewrite.busy import busy
+from rewrite.checks.floors import hold_captured
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample, take_samples
 from rewrite.destination import make_scratch, replacing
@@ -96,6 +98,8 @@ def _write_onnx(job: Job, path: Path) -> None:
         on_report=job.talk.passed,
     )
     result.legalizations = done.reports
+    judge, samples = Judge(result.captured or job.program), _samples(job)
+    _hold_captured(job, samples, judge)
     artifact = result.artifact = build_artifact(
         done.program,
         path,
@@ -103,8 +107,8 @@ def _write_onnx(job: Job, path: Path) -> None:
         opset=result.opset,
         target=job.target,
         lowerings=job.host.lowerings(),
-        samples=_samples(job),
-        judge=Judge(result.captured or job.program),
+        samples=samples,
+        judge=judge,
         metadata=_metadata(job, done.program),
         talk=job.talk,
         loss=result.loss,
@@ -122,6 +126,18 @@ def _samples(job: Job) -> list[Sample]:
     for text in warnings:
         job.talk.warn(text)
     return samples
+
+
+def _hold_captured(job: Job, samples: Sequence[Sample], judge: Judge) -> None:
+    """Hold what was captured to the model at other sizes, where rounding would hide it."""
+    captured = job.result.captured
+    if captured is None or not job.lossy or job.request.checks == "off":
+        return
+    error = hold_captured(captured, samples, judge)
+    if error is not None and job.request.checks == "strict":
+        raise error
+    if error is not None:
+        job.talk.warn(error.what)
 
 
 def _latency(job: Job, path: Path) -> None:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
+from rewrite.eager_check import lowest_sqnr
 from rewrite.equivalence import Difference
 from rewrite.errors import CheckError
-from rewrite.lowering.agreement import floor_of, of_program, require, require_model
+from rewrite.lowering.agreement import floor_of, of_program, require, require_model, simulate
 from rewrite.lowering.lower import Lowered
 from rewrite.on_runtime import OnRuntime
 from rewrite.output_agreement import LOWEST_LOSSY_SQNR
+from rewrite.output_lines import line_of_output
+from rewrite.program import Program
 
 if TYPE_CHECKING:
     from rewrite.request import Request
@@ -57,6 +60,24 @@ def hold_program(
         require_model(agreement, least, lossy=lossy, what="the program, as it is simulated,")
     except CheckError as error:
         return error
+    return None
+
+
+def hold_captured(program: Program, samples: Sequence[Sample], judge: Judge) -> CheckError | None:
+    """Hold a captured program to the model at other sizes; return what is wrong.
+
+    A float file is held to the model there by itself. One that rounds says nothing of it.
+    """
+    resized = [each for each in samples if each.is_resized]
+    if not resized:
+        return None
+    try:
+        agreement = of_program(program, resized, simulate(program, resized), judge)
+        floor = min(lowest_sqnr(program, each.expected) for each in resized)
+        require_model(agreement, floor, lossy=False, what="the captured program")
+    except CheckError as error:
+        where = error.where or line_of_output(program, error.what)
+        return CheckError(error.what, where=where or None, hint=error.hint or None)
     return None
 
 

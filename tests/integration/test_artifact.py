@@ -163,6 +163,41 @@ def test_the_file_is_held_to_the_model_itself(tmp_path):
     assert result.as_json()["agreement"]["sqnr_db"] in (None, pytest.approx(140, abs=30))
 
 
+class Long(nn.Module):
+    """One of the models that torch.export is shown otherwise than they run."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        if torch.compiler.is_exporting() or x.shape[1] < 9:
+            return self.layer(x)
+        return self.layer(x) * 2
+
+
+@pytest.mark.parametrize("preset", ["float", "int8"])
+def test_what_was_captured_is_held_to_the_model_at_other_sizes(preset, tmp_path):
+    torch.manual_seed(0)
+    description = Model(
+        "long",
+        lambda: Long().eval(),
+        lambda: {"x": torch.randn(3, 8, 4)},
+        {"x": {1: Dim("tokens", min=2, max=64)}},
+    )
+    request = Request("zoo:long", output=tmp_path / "long.onnx", preset=preset, threads=1)
+    with pytest.raises(CheckError, match=r"agrees with the model only to .* on tokens=9") as raised:
+        compile_model(request, OneModel(description))
+    assert "return self.layer(x)" in raised.value.where
+    assert not list(tmp_path.iterdir())
+    reported = dataclasses.replace(request, checks="report")
+    talk = Warnings()
+    result = compile_model(reported, OneModel(description), talk)
+    problem = result.artifact.first.problem  # a file that rounds is right by what it rounds
+    told = problem if preset == "float" else " ".join(talk.heard)
+    assert "on tokens=9" in told
+
+
 def test_a_model_whose_weights_change_on_the_way_is_refused(tmp_path):
     torch.manual_seed(0)
     model = nn.Linear(4, 3).eval()
