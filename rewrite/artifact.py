@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from rewrite.checks.floors import hold_on_runtime, hold_program
+from rewrite.checks.floors import hold_on_runtime, hold_program, loss_at_other_sizes
 from rewrite.checks.judge import Judge
 from rewrite.checks.samples import Sample
 from rewrite.descriptors import Lowering
@@ -190,13 +190,7 @@ def build_artifact(
             continue
         talk.step(f"run on {name} {runtime.version}")
         error = _problem(artifact, runtime, program, samples, judge, request, loss, lossy=lossy)
-        if artifact.runtimes[-1].caveat:
-            talk.warn(f"{name}: {artifact.runtimes[-1].caveat}")
-        if artifact.runtimes[-1].undecided:
-            talk.warn(
-                f"{name}: {artifact.runtimes[-1].undecided} values follow the order of equal ones, "
-                "which it chooses otherwise than torch: they were not compared"
-            )
+        _warn(artifact, request, talk, lossy=lossy)
         decides = request.runtimes is None or name in request.runtimes
         if error is not None and decides and request.checks == "strict":
             raise CheckError(f"{name}: {error.what}", where=error.where, hint=error.hint)
@@ -210,6 +204,22 @@ def build_artifact(
     if request.require_int8 is not None:
         _require_int8(artifact, target, request.require_int8)
     return artifact
+
+
+def _warn(artifact: Artifact, request: Request, talk: Talk, *, lossy: bool) -> None:
+    """Tell what users of the runtime that was tried last must know of the file."""
+    found = artifact.runtimes[-1]
+    assert artifact.lowered is not None
+    if found.caveat:
+        talk.warn(f"{found.name}: {found.caveat}")
+    if found.undecided:
+        talk.warn(
+            f"{found.name}: {found.undecided} values follow the order of equal ones, which it "
+            "chooses otherwise than torch: they were not compared"
+        )
+    lost = loss_at_other_sizes(found, artifact.lowered, request, lossy=lossy)
+    if lost and found is artifact.first:
+        talk.warn(lost)
 
 
 def _require_int8(artifact: Artifact, target: Target, percent: float) -> None:

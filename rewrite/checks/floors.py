@@ -43,6 +43,27 @@ def hold_on_runtime(
         require_model(found.model_resized, least, lossy=lossy)
 
 
+def loss_at_other_sizes(
+    found: OnRuntime, lowered: Lowered, request: Request, *, lossy: bool
+) -> str:
+    """Return a warning where a file that rounds loses the model at other sizes; else nothing.
+
+    What a softmax or a mean yields grows as there are fewer tokens, and leaves ranges that were
+    calibrated on more.
+    """
+    if not lossy or found.model_resized is None:
+        return ""
+    least = _least(request, lossy=lossy, half=lowered.computes_half)
+    shortfall = found.model_resized.shortfall(least)
+    if shortfall is None:
+        return ""
+    return (
+        f"at other sizes the file agrees with the model {shortfall}: ranges are of the sizes that "
+        "calibration data have; give calibration() batches of the sizes you will use, or narrow "
+        "dynamic_shapes to them"
+    )
+
+
 def hold_program(
     lowered: Lowered,
     samples: Sequence[Sample],

@@ -198,6 +198,37 @@ def test_what_was_captured_is_held_to_the_model_at_other_sizes(preset, tmp_path)
     assert "on tokens=9" in told
 
 
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value, self.out = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        shares = (0.1 * x @ x.transpose(1, 2)).softmax(-1)
+        return self.out(shares @ self.value(x))
+
+
+@pytest.mark.parametrize("is_varied", [False, True])
+def test_ranges_that_do_not_fit_other_sizes_are_told(is_varied, tmp_path):
+    """A share of 64 tokens is small; of two it is large, and leaves the range."""
+    torch.manual_seed(0)
+    data = [{"x": torch.randn(2, tokens, 8)} for tokens in ((64, 2) if is_varied else (64,))]
+    description = Model(
+        "attention",
+        lambda: Attention().eval(),
+        lambda: {"x": torch.randn(2, 64, 8)},
+        {"x": {1: Dim("tokens", min=2, max=128)}},
+        calibration=lambda: data,
+    )
+    request = Request("zoo:attention", output=tmp_path / "a.onnx", preset="int8", threads=1)
+    talk = Warnings()
+    compile_model(request, OneModel(description), talk)
+    start = "at other sizes the file agrees with the model only to"
+    told = [text for text in talk.heard if text.startswith(start)]
+    assert len(told) == (not is_varied)
+    assert all("on tokens=2 (required: 10 dB)" in text for text in told)
+
+
 def test_a_model_whose_weights_change_on_the_way_is_refused(tmp_path):
     torch.manual_seed(0)
     model = nn.Linear(4, 3).eval()
