@@ -29,6 +29,7 @@ from rewrite.model_check import check_model, training_norms
 from rewrite.narrowed import narrowed_sizes
 from rewrite.program import Program
 from rewrite.provenance import source_line, user_frame
+from rewrite.regions import without_autocast
 from rewrite.size_check import check_sizes
 from rewrite.state import check_stateless, drop_writes
 from rewrite.talk import Talk
@@ -56,7 +57,8 @@ def capture(
     args, kwargs = copied((args, kwargs))
     check_model(model)
     untouched = Attributes(model)
-    sample, unseen = _first_call(model, args, kwargs)
+    with without_autocast() as halves:
+        sample, unseen = _first_call(model, args, kwargs)
     _check_dense(model, sample)
     kept = untouched.changed()
     called = Attributes(model) if kept else untouched
@@ -74,6 +76,9 @@ def capture(
         raise _unseen(model, unseen) if unseen else errors[0]
     if kept:
         check_same_again(model, programs[-1], sample, kept)
+    if halves:
+        kinds = " and ".join(sorted({str(d).removeprefix("torch.") for d in halves}))
+        (talk or Talk()).step(f"compute in float32 what autocast asks for in {kinds}")
     for warning in [*training_norms(model), *narrowed_sizes(programs[-1], model, dynamic_shapes)]:
         (talk or Talk()).warn(warning)
     return programs[-1]

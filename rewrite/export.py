@@ -20,6 +20,7 @@ from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
 from rewrite.plain_layers import plain_layers, without_mask_detection
 from rewrite.provenance import user_frame
+from rewrite.regions import without_autocast
 from rewrite.symbolic_roots import symbolic_roots
 from rewrite.traces import whole_traces
 
@@ -60,6 +61,7 @@ def export(
             contextlib.redirect_stderr(io.StringIO()),
             torch.no_grad(),
             plain_layers(),
+            without_autocast(),
             without_mask_detection(),
             whole_traces(),
             with_lines(),

@@ -12,6 +12,7 @@ from torch import fx
 from torch._dispatch.python import enable_python_dispatcher
 from torch.fx.node import map_arg
 
+from rewrite.regions import inline_regions
 from rewrite.schema import argument, argument_names, arguments, is_call
 
 aten = torch.ops.aten
@@ -65,6 +66,7 @@ def functional_module(exported: torch.export.ExportedProgram) -> fx.GraphModule:
     it. Most inference graphs need little: a call that writes to a fresh value which nobody else
     reads is a call that returns a new one.
     """
+    inline_regions(exported)
     module = _module_of(exported)
     for node in list(module.graph.nodes):
         _write_elsewhere(node)

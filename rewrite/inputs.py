@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from rewrite.plain_layers import plain_layers
+from rewrite.regions import without_autocast
 
 Value = TypeVar("Value")
 
@@ -60,7 +61,7 @@ def run_and_watch(
     own_args, own_kwargs = copied((args, kwargs))
     given = pytree.tree_leaves((args, kwargs))
     own = [(value, _mark(value)) for value in pytree.tree_leaves((own_args, own_kwargs))]
-    with torch.no_grad(), plain_layers():
+    with torch.no_grad(), plain_layers(), without_autocast():
         result = model(*own_args, **own_kwargs)
     changed = [_is_changed_unseen(g, *each) for g, each in zip(given, own, strict=True)]
     names = _leaf_names(model, args, kwargs) if any(changed) else ()
