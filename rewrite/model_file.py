@@ -115,6 +115,12 @@ def _function(
     found = getattr(module, name, None)
     if callable(found):
         return found  # type: ignore[no-any-return]
+    if found is not None:
+        raise UsageError(
+            f"'{name}' in the model file is a {type(found).__name__}, not a function",
+            where=str(path),
+            hint=f"write: def {name}(): return ...",
+        )
     if not required:
         return None
     defined = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]

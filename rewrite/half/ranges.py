@@ -10,11 +10,10 @@ import torch
 from torch import fx
 
 from rewrite.device import DeviceInterpreter
-from rewrite.errors import UsageError
 from rewrite.inputs import split_inputs
 from rewrite.passes import Context
 from rewrite.program import Program
-from rewrite.quantization.batches import Inputs, check_batch
+from rewrite.quantization.batches import Inputs, check_batch, no_batches
 from rewrite.quantization.failing_batch import on_batch
 
 
@@ -70,8 +69,5 @@ def measure_ranges(program: Program, context: Context, most: int | None) -> Rang
         found.batches = number
         context.progress("measure ranges", number, most if source else None)
     if not found.batches:
-        raise UsageError(
-            "calibration() gave no inputs",
-            hint="yield a few batches of representative inputs, each as inputs() returns them",
-        )
+        raise no_batches()
     return found

@@ -19,6 +19,15 @@ def as_given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return kwargs or args
 
 
+def no_batches() -> UsageError:
+    """Return the error of calibration data that hold nothing."""
+    return UsageError(
+        "calibration() gave no inputs",
+        hint="yield a few batches of representative inputs, each as inputs() returns them; it is "
+        "called more than once, and must give them each time",
+    )
+
+
 def check_batch(program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> None:
     """Compare a batch with the inputs the program was captured with.
 

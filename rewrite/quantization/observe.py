@@ -21,7 +21,7 @@ from rewrite.interpret import NOT_HANDLED
 from rewrite.passes import Context
 from rewrite.program import Program
 from rewrite.provenance import source_line
-from rewrite.quantization.batches import Inputs, check_batch, pieces
+from rewrite.quantization.batches import Inputs, check_batch, no_batches, pieces
 from rewrite.quantization.cache import CalibrationCache, Progress
 from rewrite.quantization.data_digest import DataDigest
 from rewrite.quantization.estimators import Estimators
@@ -164,10 +164,7 @@ class _Observation:
         if self.progress.left_out:
             why = next(iter(self.progress.left_out.values()))
             raise CheckError("no calibration batch is left", hint=why)
-        raise UsageError(
-            "calibration() gave no inputs",
-            hint="yield a few batches of representative inputs, each as inputs() returns them",
-        )
+        raise no_batches()
 
     def _take(self, number: int, inputs: Inputs) -> None:
         args, kwargs = inputs

@@ -143,9 +143,27 @@ def test_empty_calibration(tmp_path):
     path = linear_model(tmp_path, more="def calibration():\n    return []\n")
     called = compile_to(tmp_path, path, "--preset", "int8")
     assert called.code == 2
+    assert called.error[0] == "error: calibration() gave no inputs"
+    assert called.error[1].startswith("  hint: yield a few batches of representative inputs")
+
+
+def test_calibration_that_gives_its_data_once_is_told_that_it_is_asked_again(tmp_path):
+    more = "once = iter([(torch.ones(2, 4),)])\ndef calibration():\n    return once\n"
+    called = compile_to(tmp_path, linear_model(tmp_path, more=more), "--preset", "int8")
+    assert called.code == 2
+    assert called.error[0] == "error: calibration() gave no inputs"
+    assert called.error[1].endswith("it is called more than once, and must give them each time")
+
+
+@pytest.mark.parametrize("name", ["calibration", "evaluate", "inputs"])
+def test_a_value_where_a_function_belongs(tmp_path, name):
+    path = linear_model(tmp_path, more=f"{name} = [(torch.ones(2, 4),)]\n")
+    called = compile_to(tmp_path, path, "--preset", "int8")
+    assert called.code == 2
     assert called.error == [
-        "error: calibration() gave no inputs",
-        "  hint: yield a few batches of representative inputs, each as inputs() returns them",
+        f"error: '{name}' in the model file is a list, not a function",
+        f"  at: {path}",
+        f"  hint: write: def {name}(): return ...",
     ]
 
 
