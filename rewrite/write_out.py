@@ -129,7 +129,7 @@ def _samples(job: Job) -> list[Sample]:
 
 
 def _hold_captured(job: Job, samples: Sequence[Sample], judge: Judge) -> None:
-    """Hold what was captured to the model at other sizes, where rounding would hide it."""
+    """Hold what was captured to the model, where rounding would hide what is wrong with it."""
     captured = job.result.captured
     if captured is None or not job.lossy or job.request.checks == "off":
         return

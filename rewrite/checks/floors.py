@@ -85,16 +85,17 @@ def hold_program(
 
 
 def hold_captured(program: Program, samples: Sequence[Sample], judge: Judge) -> CheckError | None:
-    """Hold a captured program to the model at other sizes; return what is wrong.
+    """Hold a captured program to the model on other values and sizes; return what is wrong.
 
-    A float file is held to the model there by itself. One that rounds says nothing of it.
+    On the example it was when it was captured. A float file is held to the model by itself; of one
+    that rounds, what is lost to rounding would hide what was captured wrongly.
     """
-    resized = [each for each in samples if each.is_resized]
-    if not resized:
+    others = samples[1:]
+    if not others:
         return None
     try:
-        agreement = of_program(program, resized, simulate(program, resized), judge)
-        floor = min(lowest_sqnr(program, each.expected) for each in resized)
+        agreement = of_program(program, others, simulate(program, others), judge)
+        floor = min(lowest_sqnr(program, each.expected) for each in others)
         require_model(agreement, floor, lossy=False, what="the captured program")
     except CheckError as error:
         where = error.where or line_of_output(program, error.what)
