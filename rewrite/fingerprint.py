@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import fx
+from torch.utils import _pytree as pytree
 
 from rewrite.program import Program
 
@@ -20,6 +21,8 @@ class Fingerprint:
     """Digest of every node: operator, arguments, and the graphs of branches."""
     weights: dict[str, str]
     """Digest of the bytes of every weight that is read, by name."""
+    calling: str
+    """Digest of how it is called: names and structure of inputs and outputs, and the example."""
 
     def changed_weights(self, later: Fingerprint) -> list[str]:
         """Return the weights that hold other bytes in a later fingerprint of the same program."""
@@ -34,6 +37,7 @@ def fingerprints(*programs: Program) -> list[Fingerprint]:
         Fingerprint(
             _calls(program),
             {name: _bytes(tensor, read) for name, tensor in program.used_weights()},
+            _calling(program, read),
         )
         for program in programs
     ]
@@ -43,6 +47,14 @@ def _calls(program: Program) -> str:
     digest = hashlib.sha256()
     for line in _lines(program.module, program.graph.nodes):
         digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _calling(program: Program, read: dict[tuple[object, ...], str]) -> str:
+    digest = hashlib.sha256(repr(program.signature).encode())
+    for value in pytree.tree_leaves(program.example):
+        text = _bytes(value, read) if isinstance(value, torch.Tensor) else repr(value)
+        digest.update(text.encode())
     return digest.hexdigest()
 
 

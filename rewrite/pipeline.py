@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +11,12 @@ import networkx as nx
 
 from rewrite import equivalence
 from rewrite.analyses import AnalysisCache
-from rewrite.checks.judge import Judge
 from rewrite.descriptors import PassObserver
-from rewrite.draws import Inputs, runnable_inputs
 from rewrite.errors import STOPS, PluginError, RewriteError, UsageError, raised_at
-from rewrite.fingerprint import Fingerprint, fingerprints
 from rewrite.options import option_values
+from rewrite.pass_checks import PassChecks, file_of, whence
 from rewrite.passes import Context, Outcome, Pass
 from rewrite.program import Program
-from rewrite.undecided import settle
-
-_OUTPUTS = "outputs in float64"
-"""Analysis of a checked program: what it computes on the inputs of the check."""
 
 
 @dataclass
@@ -136,7 +129,7 @@ def run_passes(
     check_requirements(passes, [entry["pass"] for entry in program.ledger])
     cache = context.analyses = context.analyses or AnalysisCache()
     result = PipelineResult(program)
-    checks = _Checks(program, cache, origin) if checked else None
+    checks = PassChecks(program, cache, origin) if checked else None
     for p in passes:
         started = time.perf_counter()
         before = result.program
@@ -151,7 +144,7 @@ def run_passes(
         after.ledger.append(_ledger_entry(report, origin(p.name)))
         cache.after_pass(after, p.preserves if changed else cache.names())
         if checks is not None:
-            cache.put(_OUTPUTS, after, checks.computed)
+            checks.keep(cache, after)
         result.program = after
         result.reports.append(report)
         on_report(report)
@@ -162,91 +155,6 @@ def run_passes(
         if any(report.difference for report in result.reports):
             result.loss = checks.loss()
     return result
-
-
-@dataclass(frozen=True)
-class _Computed:
-    """What a program computes on the inputs of the checks."""
-
-    inputs: list[Inputs]
-    outputs: list[list[Any]]
-    unseen: str
-    """Why there are no inputs of other sizes; empty where there are, or where all are fixed."""
-
-
-class _Checks:
-    """What a program computes on the inputs of the checks, as it was given and by now."""
-
-    def __init__(
-        self, program: Program, cache: AnalysisCache, origin: Callable[[str], str]
-    ) -> None:
-        self.judge, self.origin = Judge(program), origin
-        self.flatten = program.signature.flatten_inputs
-        self.computed: _Computed = cache.get(_OUTPUTS, program, _compute)
-        self.given = self.computed.outputs
-        self.seen: Fingerprint = fingerprints(program)[0]
-        self.undecided = 0
-        """Values of the outputs for which rounding decides, even in float64."""
-
-    @property
-    def warnings(self) -> list[str]:
-        found = []
-        if self.computed.unseen:
-            found.append(
-                "the model breaks on its inputs drawn at other sizes, so the passes were checked "
-                f"at the sizes of inputs() alone: {self.computed.unseen}"
-            )
-        if self.undecided:
-            found.append(
-                f"{self.undecided} values of the outputs hang on rounding, such as the place of a "
-                "maximum among equals: the passes were checked on the others"
-            )
-        return found
-
-    def look_at(self, p: Pass, before: Program, after: Program) -> None:
-        """Find what a pass changed without saying so.
-
-        Raises:
-            PluginError: when the program that it was given a copy of is another one now.
-        """
-        kept, made = fingerprints(before, after)
-        changed = self.seen.changed_weights(kept)
-        if changed or kept.calls != self.seen.calls:
-            what = f"wrote to weight '{changed[0]}'" if changed else "edited a branch"
-            raise PluginError(
-                f"pass '{p.name}'{_from(self.origin, p.name)} {what} in place: every program and "
-                "the model itself share it",
-                where=_file(p),
-                hint="make a new one: Emitter(program).weight(value, source, recipe)",
-            )
-        if after.version == before.version and made != kept:
-            after.touch()
-        self.seen = made
-
-    def hold(self, p: Pass, program: Program, rewritten: Program) -> equivalence.Difference:
-        """Hold a pass to what it declares; what its program computes is compared with next."""
-        inputs, before = self.computed.inputs, self.computed.outputs
-        after = _evaluate(p, rewritten, inputs, self.origin)
-        try:
-            found = equivalence.check(p, before, after)
-        except equivalence.TooFar:
-            settled, count = settle(program, inputs, before, after)
-            found = equivalence.check(p, before, settled)
-            self.undecided = max(self.undecided, count)
-        self.computed = _Computed(inputs, after, self.computed.unseen)
-        return found
-
-    def loss(self) -> equivalence.Difference:
-        """Compare the outputs by now with those of the program as it was given."""
-        flat = [self.flatten(*each) for each in self.computed.inputs]
-        return equivalence.loss(self.judge, flat, self.given, self.computed.outputs)
-
-
-def _compute(program: Program) -> _Computed:
-    def run(inputs: Inputs) -> list[Any]:
-        return equivalence.reference(program, [inputs])[0]
-
-    return _Computed(*runnable_inputs(program, run))
 
 
 def _run_one(
@@ -262,33 +170,11 @@ def _run_one(
         raise
     except BaseException as error:
         raise PluginError(
-            f"pass '{p.name}'{_from(origin, p.name)} failed: {type(error).__name__}: {error}",
-            where=raised_at(error, _file(p)),
+            f"pass '{p.name}'{whence(origin, p.name)} failed: {type(error).__name__}: {error}",
+            where=raised_at(error, file_of(p)),
             hint="the program is as it was before this pass; leave it out, or report the bug",
         ) from error
     return twin, outcome
-
-
-def _evaluate(
-    p: Pass, program: Program, inputs: list[Inputs], origin: Callable[[str], str]
-) -> list[list[Any]]:
-    try:
-        return equivalence.reference(program, inputs)
-    except Exception as error:
-        raise PluginError(
-            f"the program does not run after pass '{p.name}'{_from(origin, p.name)}: "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            hint="a size may have been baked in; leave the pass out, and report the model",
-        ) from error
-
-
-def _from(origin: Callable[[str], str], name: str) -> str:
-    source = origin(name)
-    return f" (from {source})" if source else ""
-
-
-def _file(p: Pass) -> str | None:
-    return getattr(sys.modules.get(type(p).__module__), "__file__", None)
 
 
 def _ledger_entry(report: PassReport, source: str) -> dict[str, Any]:
