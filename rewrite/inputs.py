@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from rewrite.opened_dataclasses import open_dataclasses
 from rewrite.plain_layers import plain_layers
 from rewrite.regions import without_autocast
 
@@ -19,6 +20,7 @@ Value = TypeVar("Value")
 
 def split_inputs(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return (args, kwargs) for what a model file's `inputs()` gives."""
+    open_dataclasses(inputs)
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
     if isinstance(inputs, (tuple, list)):
@@ -63,6 +65,7 @@ def run_and_watch(
     own = [(value, _mark(value)) for value in pytree.tree_leaves((own_args, own_kwargs))]
     with torch.no_grad(), plain_layers(), without_autocast():
         result = model(*own_args, **own_kwargs)
+    open_dataclasses(result)
     changed = [_is_changed_unseen(g, *each) for g, each in zip(given, own, strict=True)]
     names = _leaf_names(model, args, kwargs) if any(changed) else ()
     return result, list(itertools.compress(names, changed))
