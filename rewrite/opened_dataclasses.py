@@ -7,6 +7,9 @@ from typing import Any
 
 from torch.utils import _pytree as pytree
 
+_OPENED: set[Any] = set()
+"""Classes that torch sees into because a model was captured."""
+
 
 def open_dataclasses(values: Any) -> None:
     """Let torch see into every dataclass inside of some values, nested ones too.
@@ -19,8 +22,15 @@ def open_dataclasses(values: Any) -> None:
         # torch writes the name into .pt2 files.
         name = f"{kind.__module__}.{kind.__qualname__}"
         pytree.register_dataclass(kind, serialized_type_name=name)
+        _OPENED.add(kind)
     if closed:
         open_dataclasses(values)
+
+
+def opened_in(spec: pytree.TreeSpec) -> list[str]:
+    """Return the names of the classes inside of a structure that were opened here."""
+    own = [spec.type.__name__] if spec.type in _OPENED else []
+    return own + [name for child in spec.children() for name in opened_in(child)]
 
 
 def _is_made_of_fields(kind: Any) -> bool:

@@ -18,6 +18,7 @@ from rewrite.file_parts import size_of
 from rewrite.inputs import copied
 from rewrite.lowering.agreement import floor_of, require
 from rewrite.on_runtime import OnRuntime
+from rewrite.opened_dataclasses import opened_in
 from rewrite.output_agreement import Comparison
 from rewrite.program import Program
 from rewrite.re_export import re_export
@@ -33,7 +34,9 @@ def write_pt2(
 
     Raises:
         CheckError: when `strict` and the loaded file disagrees.
+        UsageError: for a model that takes or returns classes of its own.
     """
+    _require_plain(program)
     _save_pt2(re_export(program), path)
     module = torch.export.load(path).module()
     names, comparison = program.signature.output_names, Comparison(Judge(program))
@@ -52,6 +55,18 @@ def write_pt2(
     artifact = Artifact(path, size=size_of(path))
     artifact.runtimes.append(OnRuntime("torch", torch.__version__, agreement))
     return artifact, module
+
+
+def _require_plain(program: Program) -> None:
+    """Refuse classes that torch sees into here: whoever loads the file has not told it to."""
+    signature = program.signature
+    names = [*opened_in(signature.in_spec), *opened_in(signature.out_spec)]
+    if names:
+        raise UsageError(
+            f"a .pt2 file cannot hold what the model takes or returns: {names[0]} is a class of "
+            "its own, which torch does not know where the file is loaded",
+            hint="take and return tuples or dicts; an ONNX file holds the tensors by their names",
+        )
 
 
 def _save_pt2(exported: torch.export.ExportedProgram, path: Path) -> None:

@@ -239,6 +239,35 @@ def test_pt2_of_keyword_inputs_keeps_dynamic_sizes(tmp_path):
     assert torch.export.load(file).module()(x=torch.ones(5, 4)).shape == (5, 4)
 
 
+FOUND = """
+import dataclasses
+
+
+@dataclasses.dataclass
+class Found:
+    scores: torch.Tensor
+    best: torch.Tensor
+
+
+def evaluate(run):
+    return {"best": float(run(torch.ones(2, 4)).best.sum())}
+"""
+
+
+def test_fields_of_a_dataclass_are_outputs_of_a_file_but_of_no_pt2(tmp_path):
+    forward = "y = self.fc(x); return Found(y, y.amax(1))"
+    path, file = linear_model(tmp_path, forward=forward, more=FOUND), tmp_path / "k.onnx"
+    called = call(path, "-o", file, "-q", "--json")
+    assert called.code == 0, called.err
+    assert [each.name for each in onnx.load(file).graph.output] == ["scores", "best"]
+    metrics = [each["best"] for each in called.json["metrics"].values()]
+    assert metrics == pytest.approx([metrics[0]] * 3)
+    called = call(path, "-o", tmp_path / "k.pt2", "-q")
+    assert called.code == 2
+    assert "Found is a class of its own" in called.err
+    assert not (tmp_path / "k.pt2").exists()
+
+
 def test_quantized_pt2_loads_with_the_markers(tiny, tmp_path):
     import rewrite.quantization.markers  # noqa: F401
 
