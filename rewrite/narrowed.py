@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,15 @@ from rewrite.dynamic_shapes import inputs_by_name, walk
 from rewrite.inputs import run_eager
 from rewrite.program import Program
 
+_HINT: Any = type(torch.export.Dim.AUTO)
+"""What `Dim.AUTO`, `Dim.DYNAMIC` and, with limits, `Dim.AUTO(max=9)` are."""
 _UNTOLD_LOW = 2
 """torch.export assumes that a dynamic size is 2 or more; mostly what it captures holds for 1."""
 
 
 @dataclass(frozen=True)
 class _Auto:
-    """A dimension of an input that is `Dim.AUTO`."""
+    """A dimension of an input that is `Dim.AUTO` or `Dim.DYNAMIC`."""
 
     place: int
     """Of the input, among the flat ones."""
@@ -29,10 +32,17 @@ class _Auto:
     """As the user knows it."""
     size: Any
     """What torch.export makes of it: an expression of symbols, or a number."""
+    hint: Any
+    """As it was given."""
+
+    @property
+    def stands(self) -> str:
+        """It and what it is, to begin a sentence with."""
+        return f"{self.name} is Dim.{self.hint.type.name}"
 
 
 def narrowed_sizes(program: Program, model: nn.Module, shapes: Any) -> list[str]:
-    """Return a warning for each size that is `Dim.AUTO` and has limits nobody asked for."""
+    """Return a warning for each size that is left to torch.export and has limits nobody gave."""
     found = list(_auto(program, model, shapes))
     sizes = program.sizes() if found else {}
     warned: dict[str, None] = {}
@@ -45,21 +55,21 @@ def narrowed_sizes(program: Program, model: nn.Module, shapes: Any) -> list[str]
 
 def _auto(program: Program, model: nn.Module, shapes: Any) -> Iterator[_Auto]:
     args, kwargs = program.example
-    names: dict[tuple[int, int], str] = {}
+    hints: dict[tuple[int, int], tuple[str, Any]] = {}
 
     def note(value: torch.Tensor, axis: int, dim: Any, path: str) -> Any:
-        if dim == torch.export.Dim.AUTO:
-            names[id(value), axis] = f"dimension {axis} of '{path}'"
+        if isinstance(dim, _HINT) and dim.type.name != "STATIC":
+            hints[id(value), axis] = f"dimension {axis} of '{path}'", dim
         return dim
 
     walk(inputs_by_name(model, args, kwargs, shapes), shapes, note)
     flat = program.signature.flatten_inputs(*program.example)
     for place, (value, node) in enumerate(zip(flat, program.inputs(), strict=True)):
-        for (owner, axis), name in names.items():
+        for (owner, axis), (name, hint) in hints.items():
             if owner == id(value):
                 size = node.meta["val"].shape[axis]
                 expression = getattr(getattr(size, "node", None), "expr", size)
-                yield _Auto(place, axis, name, expression)
+                yield _Auto(place, axis, name, expression, hint)
 
 
 def _equal(found: list[_Auto]) -> Iterator[tuple[_Auto, _Auto]]:
@@ -85,7 +95,7 @@ def _tied(program: Program, model: nn.Module, first: _Auto, second: _Auto) -> It
     slocs = (env.replacements_slocs.get(symbol) for symbol in replaced)
     line = next((each.maybe_user_loc for each in slocs if each and each.maybe_user_loc), "")
     yield (
-        f"{second.name} is Dim.AUTO, and the file takes it as equal to {first.name}"
+        f"{second.stands}, and the file takes it as equal to {first.name}"
         f"{f', because of {line}' if line else ''}; the model computes something else where they "
         "differ. To be told early, give each a Dim of its own"
     )
@@ -93,10 +103,11 @@ def _tied(program: Program, model: nn.Module, first: _Auto, second: _Auto) -> It
 
 def _warnings(program: Program, auto: _Auto, sizes: dict[Any, Any]) -> Iterator[str]:
     if auto.size not in sizes:
-        yield f"{auto.name} is Dim.AUTO, and the model fixes it: the file takes {auto.size} alone"
+        yield f"{auto.stands}, and the model fixes it: the file takes {auto.size} alone"
         return
     dim = sizes[auto.size][0]
-    if dim.low <= _UNTOLD_LOW and dim.high is None:
+    is_low = dim.low <= max(_UNTOLD_LOW, auto.hint.min or 0)
+    if is_low and (dim.high is None or (auto.hint.max or math.inf) <= dim.high):
         return
     limits = f"{dim.low} or more" if dim.high is None else f"{dim.low} to {dim.high}"
     env: Any = program.fake_mode.shape_env
@@ -104,6 +115,6 @@ def _warnings(program: Program, auto: _Auto, sizes: dict[Any, Any]) -> Iterator[
     bound = (found.lower if dim.high is None else found.upper) if found else None
     line = f", because of {bound.maybe_user_loc}" if bound and bound.maybe_user_loc else ""
     yield (
-        f"{auto.name} is Dim.AUTO, and the file takes {limits} alone{line}; the model computes "
+        f"{auto.stands}, and the file takes {limits} alone{line}; the model computes "
         "something else beyond. To be told early, give a Dim with the limits you need"
     )

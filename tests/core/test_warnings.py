@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -44,6 +45,21 @@ def test_a_size_that_auto_fixed_is_told():
     assert told == (
         "dimension 1 of 'input' is Dim.AUTO, and the model fixes it: the file takes 3 alone"
     )
+
+
+@pytest.mark.parametrize(
+    ("hint", "is_told"),
+    [
+        (torch.export.Dim.DYNAMIC, True),
+        (AUTO(max=64), True),
+        (AUTO(min=2, max=16), False),
+        (AUTO(max=12), False),
+    ],
+)
+def test_limits_narrower_than_those_that_were_given_are_told(hint, is_told):
+    told = warnings_of(Branch(), torch.randn(2, 10), shapes=({0: AUTO, 1: hint},))
+    kind = f"dimension 1 of 'x' is Dim.{hint.type.name}, and the file takes 2 to 16 alone"
+    assert [text.startswith(kind) for text in told] == [True] * is_told
 
 
 class Square(nn.Module):
