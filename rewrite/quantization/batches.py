@@ -23,8 +23,8 @@ def no_batches() -> UsageError:
     """Return the error of calibration data that hold nothing."""
     return UsageError(
         "calibration() gave no inputs",
-        hint="yield a few batches of representative inputs, each as inputs() returns them; it is "
-        "called more than once, and must give them each time",
+        hint="yield a few batches of representative inputs, as inputs() gives them, anew at each "
+        "call",
     )
 
 

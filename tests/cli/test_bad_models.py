@@ -152,7 +152,7 @@ def test_calibration_that_gives_its_data_once_is_told_that_it_is_asked_again(tmp
     called = compile_to(tmp_path, linear_model(tmp_path, more=more), "--preset", "int8")
     assert called.code == 2
     assert called.error[0] == "error: calibration() gave no inputs"
-    assert called.error[1].endswith("it is called more than once, and must give them each time")
+    assert called.error[1].endswith("as inputs() gives them, anew at each call")
 
 
 @pytest.mark.parametrize("name", ["calibration", "evaluate", "inputs"])
