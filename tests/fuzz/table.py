@@ -7,12 +7,18 @@ from collections.abc import Iterable
 
 from .differential import AGREES, BAD, CRASH, REFUSED, SUSPICIOUS, TOLD, WRONG, Finding
 
+_ABOUT = """\
+Each seed is one model, one target and one preset in turn; the file is run on values, edges, sizes
+and batches that it was not compiled with. For `qnn` nothing runs files here but ONNX Runtime; what
+breaks QNN's rules is told. *Suspicious*: other values of the inputs keep far fewer dB than the
+calibration data."""
+
 _OUTCOMES = (AGREES, TOLD, REFUSED, SUSPICIOUS, WRONG, CRASH)
 
 
 def table(findings: list[Finding], command: str) -> str:
     """Return Markdown."""
-    lines = ["# What the fuzzer found", "", f"`{command}`", "", *_outcomes(findings)]
+    lines = ["# What the fuzzer found", "", f"`{command}`", "", _ABOUT, "", *_outcomes(findings)]
     for title, outcomes in (("Wrong or crashed", BAD), ("Suspicious", (SUSPICIOUS,))):
         chosen = [f for f in findings if f.outcome in outcomes]
         lines += ["", f"## {title}", "", *(_rows(chosen) or ["None."])]
