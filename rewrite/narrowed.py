@@ -96,8 +96,8 @@ def _tied(program: Program, model: nn.Module, first: _Auto, second: _Auto) -> It
     line = next((each.maybe_user_loc for each in slocs if each and each.maybe_user_loc), "")
     yield (
         f"{second.stands}, and the file takes it as equal to {first.name}"
-        f"{f', because of {line}' if line else ''}; the model computes something else where they "
-        "differ. To be told early, give each a Dim of its own"
+        f"{f', because of {line}' if line else ''}; the model takes unequal ones too. To be told "
+        "early, give each a Dim of its own"
     )
 
 
