@@ -45,7 +45,7 @@ SECTIONS = (
 ELSEWHERE = {
     "convolve-batch-norm": (fold_batch_norm,),
     "split-composites": (fold_batch_norm, convolve_batch_norm),
-    "halve-floats": (compute, ranges, weights),
+    "halve-floats": (batches, compute, ranges, weights),
     "insert-quantizers": (coordinates, joins, obstacles, placement, profit),
     "calibrate": (batches, biases, cache, freeze, observe, padding),
 }
