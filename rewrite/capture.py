@@ -27,9 +27,9 @@ from rewrite.inputs import copied, run_and_watch, split_inputs
 from rewrite.larger_example import enlarge
 from rewrite.model_check import check_model, training_norms
 from rewrite.narrowed import narrowed_sizes
+from rewrite.plain_layers import without_autocast
 from rewrite.program import Program
 from rewrite.provenance import source_line, user_frame
-from rewrite.regions import without_autocast
 from rewrite.size_check import check_sizes
 from rewrite.state import check_stateless, drop_writes
 from rewrite.talk import Talk

@@ -18,9 +18,8 @@ from torch.jit._trace import TopLevelTracedModule
 from rewrite.captured_calls import CapturedCalls
 from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
-from rewrite.plain_layers import plain_layers, without_mask_detection
+from rewrite.plain_layers import plain_layers, without_autocast, without_mask_detection
 from rewrite.provenance import user_frame
-from rewrite.regions import without_autocast
 from rewrite.symbolic_roots import symbolic_roots
 from rewrite.traces import whole_traces
 

@@ -12,8 +12,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from rewrite.opened_dataclasses import open_dataclasses
-from rewrite.plain_layers import plain_layers
-from rewrite.regions import without_autocast
+from rewrite.plain_layers import plain_layers, without_autocast
 
 Value = TypeVar("Value")
 

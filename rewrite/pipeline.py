@@ -11,10 +11,10 @@ import networkx as nx
 
 from rewrite import equivalence
 from rewrite.analyses import AnalysisCache
+from rewrite.checks.passes import PassChecks, file_of, whence
 from rewrite.descriptors import PassObserver
 from rewrite.errors import STOPS, PluginError, RewriteError, UsageError, raised_at
 from rewrite.options import option_values
-from rewrite.pass_checks import PassChecks, file_of, whence
 from rewrite.passes import Context, Outcome, Pass
 from rewrite.program import Program
 

@@ -1,4 +1,4 @@
-"""Layers of torch as they are written, without the shortcuts that no graph can hold."""
+"""Layers of torch as they are written, without shortcuts and rounding that no file can hold."""
 
 from __future__ import annotations
 
@@ -39,3 +39,32 @@ def without_mask_detection() -> Iterator[None]:
 
 def _as_told(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
     return is_causal is True
+
+
+_ASKED: list[list[torch.dtype]] = []
+"""Whoever wants to know what autocast is asked for."""
+
+
+@contextlib.contextmanager
+def without_autocast() -> Iterator[list[torch.dtype]]:
+    """Let a model compute in the types that its weights have, and note those it asks for instead.
+
+    What autocast rounds to half precision is computed in full, as weights of half precision are:
+    few kernels of a processor take these types.
+    """
+    autocast: Any = torch.autocast
+
+    def enter(region: Any) -> Any:
+        for asked in _ASKED if region._enabled else ():
+            asked.append(region.fast_dtype)
+        return region
+
+    _ASKED.append([])
+    try:
+        with (
+            mock.patch.object(autocast, "__enter__", enter),
+            mock.patch.object(autocast, "__exit__", lambda *_: None),
+        ):
+            yield _ASKED[-1]
+    finally:
+        _ASKED.pop()

@@ -1,12 +1,9 @@
-"""Regions of gradients and of autocast, put where they stand; half precision that they ask for."""
+"""Regions of gradients and of autocast in an exported graph, put where they stand."""
 
 from __future__ import annotations
 
-import contextlib
 import operator
-from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import fx
@@ -75,32 +72,3 @@ def _carry_over(module: fx.GraphModule, inner: fx.GraphModule, node: fx.Node) ->
     made = module.graph.get_attr(name)
     made.meta = dict(node.meta)
     return made
-
-
-_ASKED: list[list[torch.dtype]] = []
-"""Whoever wants to know what autocast is asked for."""
-
-
-@contextlib.contextmanager
-def without_autocast() -> Iterator[list[torch.dtype]]:
-    """Let a model compute in the types that its weights have, and note those it asks for instead.
-
-    What autocast rounds to half precision is computed in full, as weights of half precision are:
-    few kernels of a processor take these types.
-    """
-    autocast: Any = torch.autocast
-
-    def enter(region: Any) -> Any:
-        for asked in _ASKED if region._enabled else ():
-            asked.append(region.fast_dtype)
-        return region
-
-    _ASKED.append([])
-    try:
-        with (
-            mock.patch.object(autocast, "__enter__", enter),
-            mock.patch.object(autocast, "__exit__", lambda *_: None),
-        ):
-            yield _ASKED[-1]
-    finally:
-        _ASKED.pop()
