@@ -82,6 +82,7 @@ def _write_pt2(job: Job, path: Path) -> None:
     job.talk.step("write the program for PyTorch")
     strict = job.request.checks == "strict"
     samples = _samples(job)
+    _hold_captured(job, samples, Judge(job.result.captured or job.program))
     job.result.artifact, run = write_pt2(job.program, path, samples, strict=strict)
     evaluate(job, "deployed", job.fixed.runner(run))
 
@@ -99,7 +100,8 @@ def _write_onnx(job: Job, path: Path) -> None:
     )
     result.legalizations = done.reports
     judge, samples = Judge(result.captured or job.program), _samples(job)
-    _hold_captured(job, samples, judge)
+    if job.lossy:
+        _hold_captured(job, samples, judge)
     artifact = result.artifact = build_artifact(
         done.program,
         path,
@@ -129,9 +131,9 @@ def _samples(job: Job) -> list[Sample]:
 
 
 def _hold_captured(job: Job, samples: Sequence[Sample], judge: Judge) -> None:
-    """Hold what was captured to the model, where rounding would hide what is wrong with it."""
+    """Hold what was captured to the model, where nothing else does, or rounding would hide it."""
     captured = job.result.captured
-    if captured is None or not job.lossy or job.request.checks == "off":
+    if captured is None or job.request.checks == "off":
         return
     error = hold_captured(captured, samples, judge)
     if error is not None and job.request.checks == "strict":

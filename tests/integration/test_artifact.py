@@ -182,18 +182,31 @@ UNLIKE = {
 }
 
 
-@pytest.mark.parametrize("preset", ["float", "int8"])
-@pytest.mark.parametrize("where", UNLIKE)
-def test_what_was_captured_is_held_to_the_model_beyond_the_example(where, preset, tmp_path):
-    """A tenth too much is as good as nothing beside what int8 may lose."""
+def otherwise(where):
     torch.manual_seed(0)
-    description = Model(
+    return Model(
         "otherwise",
         lambda: Otherwise(UNLIKE[where]).eval(),
         lambda: {"x": torch.randn(3, 8, 4)},
         {"x": {1: Dim("tokens", min=2, max=64)}},
         calibration=lambda: [{"x": torch.linspace(0, 60, 96).reshape(3, 8, 4)}],
     )
+
+
+@pytest.mark.parametrize("preset", ["float", "int8"])
+@pytest.mark.parametrize("where", UNLIKE)
+def test_a_pt2_file_is_of_a_program_that_is_held_to_the_model(where, preset, tmp_path):
+    request = Request("zoo:otherwise", output=tmp_path / "o.pt2", preset=preset, threads=1)
+    with pytest.raises(CheckError, match=f"agrees with the model only to .* {where}"):
+        compile_model(request, OneModel(otherwise(where)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("preset", ["float", "int8"])
+@pytest.mark.parametrize("where", UNLIKE)
+def test_what_was_captured_is_held_to_the_model_beyond_the_example(where, preset, tmp_path):
+    """A tenth too much is as good as nothing beside what int8 may lose."""
+    description = otherwise(where)
     request = Request("zoo:otherwise", output=tmp_path / "o.onnx", preset=preset, threads=1)
     with pytest.raises(CheckError, match=f"agrees with the model only to .* {where}") as raised:
         compile_model(request, OneModel(description))
