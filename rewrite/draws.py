@@ -100,7 +100,9 @@ def other_sizes(program: Program) -> Iterator[Draw]:
 
     In the first two each size is once larger than the example's and once a few: in turns, which
     takes a part of the time of all being larger, and tells them apart. Then come both ends of the
-    declared ranges; the upper one only where its inputs are not much larger than the example's.
+    declared ranges. Where inputs of the upper one are much larger than the example's, a few rows
+    are drawn as far towards it as is affordable: a sum over tokens grows with them, and leaves
+    ranges that were calibrated on fewer.
     """
     symbols = _symbols(program)
     if not symbols:
@@ -111,17 +113,50 @@ def other_sizes(program: Program) -> Iterator[Draw]:
     larger = Draw(_label(symbols, more), redraw(program, more))
     turns = [_in_turns(few, more), _in_turns(more, few)]
     wanted = [*turns, low]
-    if all(each.high is not None for each in symbols.values()):
-        high = {symbol: int(each.high or 0) for symbol, each in symbols.items()}
-        if _elements(program, high) <= _AFFORDABLE * _elements(program, whole):
-            wanted.append(high)
+    far = _far(program, symbols, rows=_cut_down(symbols))
+    all_far = _far(program, symbols, rows=whole)
+    wanted.append(far)
     seen: list[Sizes] = [whole]
     for sizes in wanted:
         if sizes in seen:
             continue
         seen.append(sizes)
-        instead = larger if sizes in turns and sizes != more else None
+        instead = None
+        if sizes in turns and sizes != more:
+            instead = larger
+        elif sizes == far and far != all_far:
+            instead = Draw(_label(symbols, all_far), redraw(program, all_far))
         yield Draw(_label(symbols, sizes), redraw(program, sizes), instead)
+
+
+def _far(program: Program, symbols: dict[Any, _Symbol], *, rows: Sizes) -> Sizes:
+    """Return the upper ends of the ranges if affordable, else what is on the way to them.
+
+    Args:
+        program: whose inputs are drawn.
+        symbols: its sizes.
+        rows: how many rows are taken on the way.
+    """
+    whole = {symbol: each.size for symbol, each in symbols.items()}
+    budget = _AFFORDABLE * _elements(program, whole)
+    if all(each.high is not None for each in symbols.values()):
+        high = {symbol: int(each.high or 0) for symbol, each in symbols.items()}
+        if _elements(program, high) <= budget:
+            return high
+    far = whole
+    for times in range(2, int(_AFFORDABLE) + 1):
+        sizes = {
+            s: rows[s] if each.is_first else _times(times, each) for s, each in symbols.items()
+        }
+        is_larger = any(sizes[symbol] > size for symbol, size in whole.items())
+        if not is_larger or _elements(program, sizes) > budget:
+            break
+        far = sizes
+    return far
+
+
+def _times(times: int, each: _Symbol) -> int:
+    return times * each.size if each.high is None else min(times * each.size, each.high)
 
 
 def _in_turns(first: Sizes, second: Sizes) -> Sizes:

@@ -14,11 +14,14 @@ from torch.fx.node import map_arg
 
 from rewrite.regions import inline_regions
 from rewrite.schema import argument, argument_names, arguments, is_call
+from rewrite.weight_names import rename_weights
 
 aten = torch.ops.aten
 _UNFLATTEN = importlib.import_module("torch.export.unflatten")
 """Of the same name as a function of torch.export."""
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_TRANSFORMS = "torch._functorch.predispatch"
+"""Where calls are that begin and end a vmap: what is between is written for one element."""
 _CANONICAL_VIEWS = (
     aten.chunk.default,
     aten.contiguous.default,
@@ -67,6 +70,7 @@ def functional_module(exported: torch.export.ExportedProgram) -> fx.GraphModule:
     reads is a call that returns a new one.
     """
     inline_regions(exported)
+    rename_weights(exported)
     module = _module_of(exported)
     for node in list(module.graph.nodes):
         _write_elsewhere(node)
@@ -154,7 +158,8 @@ def _stays(node: fx.Node, module: fx.GraphModule) -> bool:
         return node.op != "call_module"
     target: Any = node.target
     if not isinstance(target, torch._ops.OpOverload):
-        return not isinstance(target, torch._ops.HigherOrderOperator)
+        is_transform = target.__module__ == _TRANSFORMS
+        return not (is_transform or isinstance(target, torch._ops.HigherOrderOperator))
     if target._schema.is_mutable:
         return False
     if is_call(node, *_CANONICAL_VIEWS):

@@ -39,6 +39,12 @@ from rewrite.runtimes.onnxruntime import run_with_outputs
 LARGEST_LAYER_DIFFERENCE = 1
 """In steps of the quantized type: rounding may fall either way, nothing more."""
 
+_BAKED_IN = "a size was baked in; report the model"
+_DROPPED = (
+    "how many dimensions it has follows from a size, which no file can do: name the dimension in "
+    "squeeze(), or declare that it is never 1: Dim(name, min=2)"
+)
+
 
 @dataclass(frozen=True)
 class EndToEnd:
@@ -167,7 +173,7 @@ def _paired(
             raise CheckError(
                 f"output '{name}' has shape {tuple(result.shape)} on the runtime, "
                 f"{tuple(value.shape)} in {whose}, on {sample.label}",
-                hint="a size was baked in; report the model",
+                hint=_BAKED_IN if result.dim() == value.dim() else _DROPPED,
             )
         outputs[name] = (value, result)
     return outputs

@@ -129,6 +129,17 @@ def test_nan_weights(tmp_path):
 
 
 @pytest.mark.parametrize("preset", ["int8", "float"])
+def test_a_squeeze_that_drops_a_batch_of_one_is_told_what_to_write(tmp_path, preset):
+    shapes = 'import torch\ndynamic_shapes = ({0: torch.export.Dim("batch", max=8)},)\n'
+    path = linear_model(tmp_path, forward="return self.fc(x).squeeze()", more=shapes)
+    called = compile_to(tmp_path, path, "--preset", preset)
+    assert called.code == 1
+    assert "has shape (1, 4)" in called.error[0] and "(4,) in the model" in called.error[0]
+    assert called.error[1] == f"  at: {line_of(path, 'squeeze()')}"
+    assert "name the dimension in squeeze()" in called.error[2]
+
+
+@pytest.mark.parametrize("preset", ["int8", "float"])
 def test_calibration_of_a_wrong_shape(tmp_path, preset):
     more = "def calibration():\n    yield (torch.ones(2, 4),)\n    yield (torch.ones(2, 5),)\n"
     called = compile_to(tmp_path, linear_model(tmp_path, more=more), "--preset", preset)

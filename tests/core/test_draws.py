@@ -79,13 +79,22 @@ def test_sizes_are_larger_in_turns():
         "batch=3, tokens=65",
         "batch=9, tokens=17",
         "batch=2, tokens=2",
+        "batch=2, tokens=256",
     ]
-    assert [shapes(draw.inputs) for draw in draws] == [[[3, 65, 3]], [[9, 17, 3]], [[2, 2, 3]]]
+    assert [shapes(draw.inputs)[0][:2] for draw in draws] == [[3, 65], [9, 17], [2, 2], [2, 256]]
     instead = [draw.instead.label if draw.instead else None for draw in draws]
-    assert instead == ["batch=9, tokens=65", "batch=9, tokens=65", None]
+    assert instead == ["batch=9, tokens=65", "batch=9, tokens=65", None, "batch=8, tokens=256"]
 
 
-def test_the_far_end_of_a_large_range_is_not_run():
+def test_a_few_rows_are_run_on_the_way_to_the_end_of_a_large_range():
+    batch, height, width = Dim("batch"), Dim("height", max=4096), Dim("width", max=50)
+    program = capture(
+        Doubled().eval(), (torch.randn(4, 20, 30, 3),), ({0: batch, 1: height, 2: width},)
+    )
+    assert [draw.label for draw in other_sizes(program)][-1] == "batch=2, height=80, width=50"
+
+
+def test_the_far_end_of_many_rows_is_not_run():
     batch = Dim("batch", min=1, max=4096)
     program = capture(Doubled().eval(), (torch.randn(4, 3),), ({0: batch},))
     assert [draw.label for draw in other_sizes(program)] == ["batch=3", "batch=5", "batch=1"]
@@ -100,7 +109,11 @@ def test_fixed_sizes_have_no_other_draws():
 def test_multiples_alone_are_drawn_by_what_they_are_multiples_of():
     width = Dim("w", min=1, max=64)
     program = capture(Doubled().eval(), (torch.randn(2, 24),), ({1: 8 * width},))
-    assert [shapes(draw.inputs) for draw in other_sizes(program)] == [[[2, 32]], [[2, 8]]]
+    assert [shapes(draw.inputs) for draw in other_sizes(program)] == [
+        [[2, 32]],
+        [[2, 8]],
+        [[2, 96]],
+    ]
 
 
 def test_what_is_taken_once_more_is_a_little_smaller():
