@@ -69,7 +69,7 @@ class Calibrator(ABC):
 
     @abstractmethod
     def observe(self, values: torch.Tensor) -> None:
-        """Take one batch of finite float values, of any shape, on any device."""
+        """Take one batch of finite float values, of any shape, on any device; never write to it."""
 
     @abstractmethod
     def bounds(self) -> tuple[float, float]:

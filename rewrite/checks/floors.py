@@ -55,7 +55,8 @@ def loss_at_other_sizes(
         return ""
     least = _least(request, lossy=lossy, half=lowered.computes_half)
     shortfall = found.model_resized.shortfall(least)
-    if shortfall is None:
+    is_lost_at_all = found.model is not None and found.model.shortfall(least) is not None
+    if shortfall is None or is_lost_at_all:
         return ""
     return (
         f"at other sizes the file agrees with the model {shortfall}: ranges are of the sizes that "

@@ -7,6 +7,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
@@ -21,6 +22,8 @@ from rewrite.quantization.failing_batch import on_batch
 
 _BATCHES_COMPARED = 2
 """Calibration batches that a file is run on beside the example inputs."""
+_UNLIKE = 10.0
+"""By how much an input may differ between the example and calibration data."""
 EXAMPLE = "the example inputs"
 
 
@@ -48,10 +51,13 @@ def take_samples(
         model: the eager model, whose results a file has to give.
 
     Returns:
-        The samples, and in sentences which sizes could not be tried.
+        The samples, and in sentences what is odd of them: which sizes could not be tried, and
+        calibration data that are unlike the example.
     """
     samples, warnings = [], []
-    for place, inputs in enumerate(check_batches(description, program)):
+    batches = check_batches(description, program)
+    unlike = unlike_example(program, batches)
+    for place, inputs in enumerate(batches):
         label = f"calibration batch {place}" if place else EXAMPLE
         with on_batch(program, inputs, place):
             samples.append(Sample(label, inputs, run_model(model, inputs)))
@@ -71,7 +77,7 @@ def take_samples(
             wanted += [draw.instead] if draw.instead else []
             continue
         samples.append(Sample(draw.label, draw.inputs, expected, is_resized=True))
-    return samples, warnings[:1]
+    return samples, [*unlike, *warnings[:1]]
 
 
 def check_batches(
@@ -88,6 +94,42 @@ def check_batches(
                 check_batch(program, args, kwargs, f"calibration batch {number}")
                 inputs.append((args, kwargs))
     return inputs
+
+
+def unlike_example(program: Program, batches: list[Inputs]) -> list[str]:
+    """Say of which inputs the example is far larger or smaller than calibration data.
+
+    One of them was not divided by 255, then, or not normalized.
+
+    Args:
+        program: names the inputs.
+        batches: the example inputs and the first calibration batches.
+    """
+    flat = [program.signature.flatten_inputs(*batch) for batch in batches]
+    found = []
+    for place, name in enumerate(program.signature.input_names):
+        example, *given = [_root_mean_square(values[place]) for values in flat]
+        usual = sum(given) / max(len(given), 1)
+        if not (example and usual):
+            continue
+        times, side = example / usual, "larger"
+        if times < 1:
+            times, side = 1 / times, "smaller"
+        if times > _UNLIKE:
+            found.append(
+                f"the example's '{name}' is {times:.0f} times {side} than that of calibration data "
+                f"(root mean squares {example:.2g} and {usual:.2g}): inputs() and calibration() "
+                "are to prepare it alike"
+            )
+    return found
+
+
+def _root_mean_square(value: Any) -> float:
+    """Return that of the finite floats of an input; 0 for anything else."""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return 0.0
+    finite = value[value.isfinite()].double()
+    return float(finite.square().mean().sqrt()) if finite.numel() else 0.0
 
 
 def run_model(model: nn.Module, inputs: Inputs) -> list[Any]:

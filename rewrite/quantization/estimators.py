@@ -42,9 +42,16 @@ class Estimators:
         return any(_has_own(made, "candidates") for made in self._made.values())
 
     def observe(self, group: str, values: torch.Tensor) -> None:
-        """Show finite values to the calibrator of a group."""
+        """Show finite values to the calibrator of a group, which must not write to them."""
+        made, before = self._made[group], values._version
         with self._blamed(group):
-            self._made[group].observe(values)
+            made.observe(values)
+        if values._version != before:  # the layers that follow compute on them
+            raise PluginError(
+                f"{self._named(made)} writes to the values of tensor '{group}' that it is shown",
+                where=defined_at(type(made).observe),
+                hint="work on a copy: values.abs(), not values.abs_()",
+            )
 
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Return the range of every group."""
@@ -107,12 +114,14 @@ class Estimators:
             if in_order or (low, high) == _NOTHING_SEEN:
                 return low, high
         made = self._made[group]
-        who = named(f"calibrator '{made.name}'", self._origin("calibrator", made.name))
         raise PluginError(
-            f"{who} gives tensor '{group}' the bounds {bounds!r}",
+            f"{self._named(made)} gives tensor '{group}' the bounds {bounds!r}",
             where=defined_at(getattr(type(made), method)),
             hint="return two finite numbers, the lower one first",
         )
+
+    def _named(self, made: Calibrator) -> str:
+        return named(f"calibrator '{made.name}'", self._origin("calibrator", made.name))
 
     @contextlib.contextmanager
     def _blamed(self, group: str) -> Iterator[None]:

@@ -109,6 +109,12 @@ def test_what_a_calibrator_raises_is_its_own_error():
         ("raise KeyError('oops')", "(0, 1)", "failed: KeyError: 'oops'", 9),
         ("pass", "1 / 0, 1", "failed: ZeroDivisionError: division by zero", 12),
         ("pass", "(2.0, 1.0)", "gives tensor 'images.activation' the bounds (2.0, 1.0)", 11),
+        (
+            "values.detach().view(-1).abs_()",
+            "(0, 1)",
+            "writes to the values of tensor 'images.activation' that it is shown",
+            8,
+        ),
     ],
 )
 def test_the_command_line_names_the_plugin(observe, bounds, what, line, tmp_path, capsys):
