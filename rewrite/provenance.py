@@ -61,7 +61,7 @@ def source_line(node: fx.Node) -> str:
     says which layer it is, and the nearest line of the user's where it is called.
     """
     trace = node.meta.get("stack_trace") or ""
-    if any(not is_library(file) for file, _ in _frames_in(trace)):
+    if _reaches_user(trace):
         return line_of(trace)
     path, near = module_path(node), _nearest_line(node)
     layer = f"module '{path}'" if path else ""
@@ -79,9 +79,15 @@ def _nearest_line(node: fx.Node) -> str:
         seen.update(layer)
         for each in layer:
             trace = each.meta.get("stack_trace") or ""
-            if any(not is_library(file) for file, _ in _frames_in(trace)):
+            if _reaches_user(trace):
                 return line_of(trace)
     return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _reaches_user(trace: str) -> bool:
+    """Tell whether a line of a stack trace is the user's own."""
+    return any(not is_library(file) for file, _ in _frames_in(trace))
 
 
 def line_of(trace: str) -> str:

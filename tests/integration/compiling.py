@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +43,14 @@ class Case:
     """What its file has to keep of the model, in dB, where its random weights leave it so little:
     then the check is of the file, not of 8 bits."""
     slow: bool = False
+    like: str = ""
+    """Another model that is made of the same parts: this one is compiled with `--all-forms`."""
+
+    @property
+    def marks(self) -> list[pytest.MarkDecorator]:
+        """When it is compiled."""
+        slow = [pytest.mark.slow] if self.slow else []
+        return [*slow, *([pytest.mark.all_forms] if self.like else [])]
 
 
 class OneModel(PluginHost):

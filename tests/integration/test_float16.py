@@ -22,18 +22,15 @@ LOWER = {"resnet": (50.0, "its two logits are differences of larger sums")}
 MODELS = (*LANGUAGE, *SOUND, *VISION)
 
 
-def every_fourth(first: int) -> pytest.MarkDecorator:
-    """Parametrize with a quarter of the models; with `--all-forms`, the others count too."""
+def every_sixth(first: int) -> pytest.MarkDecorator:
+    """Parametrize with a sixth of the models; with `--all-forms`, the others count too."""
     return pytest.mark.parametrize(
         "case",
         [
             pytest.param(
                 c,
                 id=c.name,
-                marks=[
-                    *([pytest.mark.slow] if c.slow else []),
-                    *([] if place % 4 == first else [pytest.mark.all_forms]),
-                ],
+                marks=[*c.marks, *([] if place % 6 == first else [pytest.mark.all_forms])],
             )
             for place, c in enumerate(MODELS)
         ],
@@ -60,13 +57,13 @@ def _flat(value):
     return [v for v in pytree.tree_leaves(value) if hasattr(v, "is_floating_point")]
 
 
-@every_fourth(0)
+@every_sixth(0)
 def test_stored(case, tmp_path):
     floor, _ = LOWER.get(case.name, (LOWEST_STORED_SQNR, ""))
     holds(compile_case(case, tmp_path, preset="float16"), floor)
 
 
-@every_fourth(1)
+@every_sixth(1)
 def test_computed(case, tmp_path):
     passes = parse_passes(COMPUTE)
     holds(compile_case(case, tmp_path, preset="", passes=passes), LOWEST_COMPUTED_SQNR)

@@ -14,10 +14,7 @@ from .transformers_text import LANGUAGE, SOUND
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.slow else [])
-        for c in (*LANGUAGE, *SOUND, *VISION, *MORE)
-    ],
+    [pytest.param(c, id=c.name, marks=c.marks) for c in (*LANGUAGE, *SOUND, *VISION, *MORE)],
 )
 def test_third_party_model_runs_in_int8(case, tmp_path):
     talk = Warnings()

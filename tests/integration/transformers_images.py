@@ -53,7 +53,7 @@ def detr() -> Made:
 
 VISION = [
     case("vit", made("ViTForImageClassification", "ViTConfig", image, **IMAGE)),
-    case("deit", made("DeiTModel", "DeiTConfig", image, **IMAGE), slow=True),
+    case("deit", made("DeiTModel", "DeiTConfig", image, **IMAGE), slow=True, like="vit"),
     case("beit", made("BeitModel", "BeitConfig", image, **IMAGE), slow=True),
     case("dinov2", made("Dinov2Model", "Dinov2Config", image, **IMAGE), slow=True),
     case("clip-vision", made("CLIPVisionModel", "CLIPVisionConfig", image, **IMAGE), slow=True),

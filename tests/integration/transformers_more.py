@@ -118,9 +118,19 @@ MORE = [
         ),
         slow=True,
     ),
-    case("m2m-100", made("M2M100Model", "M2M100Config", pairs, **TRANSLATOR), slow=True),
+    case(
+        "m2m-100",
+        made("M2M100Model", "M2M100Config", pairs, **TRANSLATOR),
+        slow=True,
+        like="bart",
+    ),
     case("qwen3", made("Qwen3ForCausalLM", "Qwen3Config", text, **DECODER, head_dim=8), slow=True),
-    case("phi3", made("Phi3ForCausalLM", "Phi3Config", text, **DECODER, pad_token_id=0), slow=True),
+    case(
+        "phi3",
+        made("Phi3ForCausalLM", "Phi3Config", text, **DECODER, pad_token_id=0),
+        slow=True,
+        like="qwen3",
+    ),
     case(
         "mixtral",
         made("MixtralForCausalLM", "MixtralConfig", text, **DECODER, **EXPERTS),
@@ -158,6 +168,7 @@ MORE = [
             num_conv_pos_embedding_groups=4,
         ),
         slow=True,
+        like="wav2vec2",
     ),
     case(
         "bit",

@@ -157,7 +157,12 @@ LANGUAGE = [
     ),
     case("llama", made("LlamaForCausalLM", "LlamaConfig", text, **DECODER)),
     case("qwen2", made("Qwen2ForCausalLM", "Qwen2Config", text, **DECODER)),
-    case("mistral", made("MistralForCausalLM", "MistralConfig", text, **DECODER), slow=True),
+    case(
+        "mistral",
+        made("MistralForCausalLM", "MistralConfig", text, **DECODER),
+        slow=True,
+        like="llama",
+    ),
     case("phi", made("PhiForCausalLM", "PhiConfig", text, **DECODER), slow=True),
     case("gemma", made("GemmaForCausalLM", "GemmaConfig", text, **DECODER, head_dim=8), slow=True),
     case(
