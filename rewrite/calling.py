@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.utils import _pytree as pytree
 
-from rewrite.dynamic_shapes import affine, is_derived
+from rewrite.dynamic_shapes import affine, inputs_by_name, is_derived, walk
 from rewrite.program import DynamicDim, Signature
 
 
@@ -34,12 +34,13 @@ def calling_convention(
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     in_spec = exported.call_spec.in_spec
     names = _input_names(model, in_spec, [n.name for n in placeholders])
+    given = _given_dims(model, exported, names, dynamic_shapes)
     return Signature(
         in_spec=in_spec,
         out_spec=exported.call_spec.out_spec,
         input_names=names,
         output_names=_output_names(sample, names),
-        dynamic=_dynamic_dims(placeholders, names, exported, dynamic_shapes),
+        dynamic=_dynamic_dims(placeholders, names, exported, given),
     )
 
 
@@ -83,10 +84,9 @@ def _dynamic_dims(
     placeholders: list[fx.Node],
     names: Sequence[str],
     exported: torch.export.ExportedProgram,
-    dynamic_shapes: Any,
+    given: Mapping[tuple[str, int], Any],
 ) -> dict[str, dict[int, DynamicDim]]:
     """Name each symbolic input size as the user does, else s0, s1 … in order of appearance."""
-    given = _given_dims(dynamic_shapes, list(names))
     ranges = {str(symbol): limits for symbol, limits in exported.range_constraints.items()}
     named: dict[str, DynamicDim] = {}
     dynamic: dict[str, dict[int, DynamicDim]] = {}
@@ -124,18 +124,26 @@ def _name(dim: Any) -> str:
     return name if isinstance(name, str) and name.isidentifier() else ""
 
 
-def _given_dims(dynamic_shapes: Any, inputs: list[str]) -> dict[tuple[str, int], Any]:
-    """Return what the user says of dimensions by (input, dimension), for flat arguments."""
-    if isinstance(dynamic_shapes, Mapping):
-        specs = [(name, dynamic_shapes.get(name)) for name in inputs]
-    elif isinstance(dynamic_shapes, (tuple, list)) and len(dynamic_shapes) == len(inputs):
-        specs = list(zip(inputs, dynamic_shapes, strict=True))
-    else:
-        return {}
+def _given_dims(
+    model: nn.Module,
+    exported: torch.export.ExportedProgram,
+    names: Sequence[str],
+    dynamic_shapes: Any,
+) -> dict[tuple[str, int], Any]:
+    """Return what the user says of dimensions by (input, dimension), of nested inputs too."""
+    in_spec = exported.call_spec.in_spec
+    flat = in_spec.flatten_up_to(exported.example_inputs)
+    # Each a tensor of its own: one that is passed twice may have other shapes each time.
+    tensors = [each.detach() if isinstance(each, torch.Tensor) else each for each in flat]
+    name_of = {id(each): name for each, name in zip(tensors, names, strict=True)}
     dims: dict[tuple[str, int], Any] = {}
-    for input_name, spec in specs:
-        pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec or ())
-        dims.update({(input_name, index): dim for index, dim in pairs})
+
+    def note(tensor: torch.Tensor, axis: int, dim: Any, _: str) -> Any:
+        dims[name_of[id(tensor)], axis] = dim
+        return dim
+
+    args, kwargs = pytree.tree_unflatten(tensors, in_spec)
+    walk(inputs_by_name(model, args, kwargs, dynamic_shapes), dynamic_shapes, note)
     return dims
 
 

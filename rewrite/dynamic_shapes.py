@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 Visit = Callable[[Tensor, int, Any, str], Any]
 """Takes a tensor, one of its axes, what the dynamic shapes say of it, and the tensor's name."""
+_KEYWORDS = inspect.Parameter.VAR_KEYWORD
 
 
 @dataclass
@@ -74,11 +77,78 @@ def inputs_by_name(
     """
     signature = inspect.signature(model.forward)
     named = dict(signature.bind(*args, **kwargs).arguments)
-    for parameter in signature.parameters.values():
-        inner = parameter.kind is inspect.Parameter.VAR_KEYWORD and parameter.name in named
-        if inner and not (isinstance(shapes, Mapping) and parameter.name in shapes):
-            named.update(named.pop(parameter.name))
+    for name, kind in _loose(signature, named, shapes).items():
+        several = named.pop(name)
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            several = {f"{name}_{place}": each for place, each in enumerate(several)}
+        named.update(several)
     return named
+
+
+def as_torch_takes_them(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any
+) -> Any:
+    """Return dynamic shapes in which those of `*args` are one entry.
+
+    A model file gives shapes beside its inputs, whichever way forward takes these.
+    """
+    signature = inspect.signature(model.forward)
+    named = signature.bind(*args, **kwargs).arguments
+    for name, kind in _loose(signature, named, shapes).items():
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            place = list(named).index(name)
+            shapes = (*shapes[:place], tuple(shapes[place : place + len(named[name])]))
+    return shapes
+
+
+@contextlib.contextmanager
+def keywords_spelled_out(model: nn.Module, kwargs: Mapping[str, Any]) -> Iterator[None]:
+    """Give forward a signature with the names that it takes as `**kwargs`, for a while.
+
+    torch.export compares dynamic shapes with inputs that it has under both names, and finds none.
+    """
+    forward = model.forward
+    parameters = inspect.signature(forward).parameters
+    known = {name for name, each in parameters.items() if each.kind is not _KEYWORDS}
+    loose = [name for name in kwargs if name not in known]
+    if not loose:
+        yield
+        return
+
+    @functools.wraps(forward)
+    def spelled(*args: Any, **given: Any) -> Any:
+        return forward(*args, **given)
+
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in loose]
+    plain = [each for each in parameters.values() if each.kind is not _KEYWORDS]
+    vars(spelled)["__signature__"] = inspect.Signature([*plain, *more])
+    own = vars(model).get("forward")
+    vars(model)["forward"] = spelled
+    try:
+        yield
+    finally:
+        del vars(model)["forward"]
+        if own is not None:
+            vars(model)["forward"] = own
+
+
+def _loose(signature: inspect.Signature, named: Mapping[str, Any], shapes: Any) -> dict[str, Any]:
+    """Return the kinds of `*args` and `**kwargs`, by name, whose shapes are given one by one."""
+    found = {}
+    for name, parameter in signature.parameters.items():
+        if name not in named:
+            continue
+        if parameter.kind is _KEYWORDS:
+            one_by_one = isinstance(shapes, Mapping) and name not in shapes
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            place = list(named).index(name)
+            in_order = isinstance(shapes, (tuple, list)) and len(shapes) > place
+            one_by_one = in_order and not isinstance(shapes[place], (tuple, list))
+        else:
+            continue
+        if one_by_one:
+            found[name] = parameter.kind
+    return found
 
 
 def walk(value: Any, spec: Any, visit: Visit, path: str = "") -> Any:
@@ -89,7 +159,7 @@ def walk(value: Any, spec: Any, visit: Visit, path: str = "") -> Any:
         pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec)
         rank = value.dim()
         renewed = {a: visit(value, a, dim, path) if a < rank else dim for a, dim in pairs}
-        return renewed if isinstance(spec, Mapping) else type(spec)(renewed.values())
+        return renewed if isinstance(spec, Mapping) else _as(spec, renewed.values())
     if not isinstance(value, (Mapping, list, tuple)):
         return spec
     parts = value if isinstance(value, Mapping) else dict(enumerate(value))
@@ -103,4 +173,9 @@ def walk(value: Any, spec: Any, visit: Visit, path: str = "") -> Any:
         return spec
     prefix = f"{path}." if path else ""
     pairs_in_order = zip(parts.items(), spec, strict=False)
-    return type(spec)([walk(v, s, visit, f"{prefix}{k}") for (k, v), s in pairs_in_order])
+    return _as(spec, [walk(v, s, visit, f"{prefix}{k}") for (k, v), s in pairs_in_order])
+
+
+def _as(given: tuple[Any, ...] | list[Any], values: Iterable[Any]) -> Any:
+    """Return values in a sequence of the same type, which may have names for them."""
+    return type(given)(*values) if hasattr(given, "_fields") else type(given)(values)

@@ -16,6 +16,7 @@ from torch.fx.experimental.symbolic_shapes import DimConstraints
 from torch.jit._trace import TopLevelTracedModule
 
 from rewrite.captured_calls import CapturedCalls
+from rewrite.dynamic_shapes import as_torch_takes_them, keywords_spelled_out
 from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
 from rewrite.plain_layers import plain_layers, without_autocast, without_mask_detection
@@ -65,6 +66,7 @@ def export(
             whole_traces(),
             with_lines(),
             symbolic_roots(),
+            keywords_spelled_out(model, kwargs),
             CapturedCalls(model),
         ):
             warnings.simplefilter("ignore")
@@ -72,7 +74,7 @@ def export(
                 model,
                 args,
                 kwargs,
-                dynamic_shapes=dynamic_shapes,
+                dynamic_shapes=as_torch_takes_them(model, args, kwargs, dynamic_shapes),
                 strict=False,
                 prefer_deferred_runtime_asserts_over_guards=deferred,
             )

@@ -24,6 +24,8 @@ _LOOKED_AT = 200
 
 _COMPILER = f"{Path(__file__).parent}{os.sep}"
 _TORCH = f"{Path(torch.__file__).parent}{os.sep}"
+_TORCH_MADE = "torch/fx/passes/"
+"""How torch writes its own files where a node stands for no line: not as absolute paths."""
 
 
 @functools.cache
@@ -35,7 +37,7 @@ def is_library(file: str) -> bool:
 @functools.cache
 def is_framework(file: str) -> bool:
     """Tell whether a source file is torch's, a launcher's or Python's own: never a model's."""
-    if file.startswith("<"):
+    if file.startswith(("<", _TORCH_MADE)):
         return True
     paths = sysconfig.get_paths()
     own = [paths[name] for name in ("stdlib", "platstdlib")]

@@ -44,3 +44,13 @@ def test_the_nearest_line_stands_beside_the_module():
     found = source_line(node)
     assert found.startswith("module 'body.1', near ")
     assert found.endswith("return self.body(x * 2)")
+
+
+def test_a_line_of_torch_itself_is_none_of_the_users():
+    """Sizes that torch asks for by itself have such a trace, and no absolute path."""
+    program = capture(Called().eval(), (torch.randn(2, 4),))
+    node = next(n for n in program.graph.nodes if n.target is aten.relu.default)
+    made = '  File "torch/fx/passes/runtime_assert.py", line 24, in insert_deferred_runtime_asserts'
+    node.meta["stack_trace"] = made
+    assert source_line(node).startswith("module 'body.1', near ")
+    assert source_line(node).endswith("return self.body(x * 2)")

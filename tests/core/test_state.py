@@ -67,7 +67,7 @@ class Buffered(nn.Module):
     def __init__(self, function):
         super().__init__()
         self.layer, self.function = nn.Linear(3, 3), function
-        self.register_buffer("n", torch.zeros(3))
+        self.register_buffer("n", torch.full((3,), 0.5))
 
     def forward(self, x):
         return self.function(self, self.layer(x))
@@ -97,6 +97,12 @@ def behind(m, h):
 def part(m, h):
     m.n[0] = h.mean()
     return h + m.n
+
+
+def halved_once(m, h):
+    h = h + m.n
+    m.n.copy_(m.n.clamp(max=0.25))
+    return h
 
 
 CARRIED = (added, averaged, assigned, behind, part)
@@ -141,3 +147,36 @@ def test_what_depends_on_one_call_alone_is_captured(function):
     for _ in range(2):
         x = torch.randn(2, 3)
         torch.testing.assert_close(program(x), model(x))
+
+
+def moved(m, h):
+    m.n = m.n.to(h.device).contiguous()
+    return h * m.n
+
+
+def typed(m, h):
+    m.n = m.n.type_as(h)
+    return h * m.n
+
+
+def filled(m, h):
+    m.n.fill_(2.0)
+    return h * m.n
+
+
+@pytest.mark.parametrize("function", [moved, typed, filled])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_buffer_that_holds_what_is_written_to_it_is_a_constant(function, dtype):
+    model = Buffered(function).eval()
+    model.n = model.n.to(dtype)
+    if function is moved:
+        model.layer.to(dtype)
+    program = capture(model, (torch.randn(2, 3, dtype=model.layer.weight.dtype),))
+    for _ in range(2):
+        x = torch.randn(2, 3, dtype=model.layer.weight.dtype)
+        torch.testing.assert_close(program(x), model(x))
+
+
+def test_a_constant_that_is_written_behind_what_reads_it_is_refused():
+    with pytest.raises(CaptureError):
+        capture(Buffered(halved_once).eval(), (torch.randn(2, 3),))
