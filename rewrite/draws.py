@@ -17,8 +17,8 @@ _ROWS, _TOKENS = 2, 16
 """Sizes of dynamic dimensions in checks: the first dimension, and the others."""
 _AFFORDABLE = 4.0
 """The end of a range is run when its inputs hold no more than so many times the example's."""
-_SMALLER = 0.01
-"""By this share a value is smaller each time that it is taken once more; whole numbers stay."""
+_LEAST = 0.7
+"""By this or a larger factor a value is smaller when it is taken once more; whole numbers stay."""
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 Sizes = dict[Any, int]
@@ -179,9 +179,10 @@ def _symbols(program: Program) -> dict[Any, _Symbol]:
 def redraw(program: Program, sizes: Sizes) -> Inputs:
     """Resize the example inputs along their dynamic dimensions, so that baked-in sizes show.
 
-    Values are taken from the example: ids stay valid ids, masks stay masks. Those that are taken
-    once more are a little nearer to 0: equal ones would leave the order of a sort open. Shares stay
-    below 1 by it, and places inside an image.
+    Values are taken from the example: ids stay valid ids, masks stay masks. Rows that are taken
+    once more are nearer to 0, each by a factor of its own: equal ones would leave the order of a
+    sort open, and the means of two halves equal. Shares stay below 1 by it, places inside an image
+    and the corners of a box in order.
     """
     signature = program.signature
     flat = signature.flatten_inputs(*program.example)
@@ -255,7 +256,9 @@ def _resize(value: Any, sizes: dict[int, int]) -> Any:
             continue
         value = value.index_select(index, (places + 1) % count)
         if value.is_floating_point():
-            divisors = 1 + _SMALLER * (places // count).to(value.dtype)
-            scaled = value / divisors.reshape(-1, *[1] * (value.dim() - index - 1))
+            drawn = torch.rand(size, generator=torch.Generator().manual_seed(size))
+            factors = torch.where(places.cpu() < count, 1.0, _LEAST + (1 - _LEAST) * drawn)
+            shape = (-1, *[1] * (value.dim() - index - 1))
+            scaled = value * factors.to(value.device, value.dtype).reshape(shape)
             value = torch.where(value == value.round(), value, scaled)
     return value

@@ -1,7 +1,8 @@
-"""Functions of sizes known at run time that the exporter has no translation of."""
+"""Functions of sizes known at run time that the exporter has no right translation of."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,13 @@ def nearest(number: Any, digits: None = None) -> Any:
     return op.Cast(op.Round(number), to=ir.DataType.INT64)
 
 
+def floored_quotient(a: Any, b: Any) -> Any:
+    """Translate a // b: Div of integers rounds to 0, and Mod has the sign of b, as in Python."""
+    return op.Div(op.Sub(a, op.Mod(a, b)), b)
+
+
 SYMBOLIC_SIZES: dict[Any, Callable[..., Any]] = {
     torch._sym_sqrt: square_root,  # type: ignore[attr-defined]
     round: nearest,
+    operator.floordiv: floored_quotient,
 }

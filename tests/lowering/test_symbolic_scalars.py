@@ -33,6 +33,19 @@ FUNCTIONS = {
     "hardtanh": lambda x, ids, n: nn.functional.hardtanh(x, -n, n),
     "math.sqrt": lambda x, ids, n: x / math.sqrt(n) * math.sqrt(2.0),
     "round": lambda x, ids, n: x[:, : round(n * 0.5)],
+    "a quotient rounded up": lambda x, ids, n: ids + -(-n // 2),
+    "a quotient of a negative size": lambda x, ids, n: ids + (4 - n) // 2,
+    "a quotient by a negative number": lambda x, ids, n: ids + n // -2,
+    "a remainder of a negative size": lambda x, ids, n: ids + (4 - n) % 3,
+    "math.ceil": lambda x, ids, n: ids + math.ceil(n / 2),
+    "math.floor of a negative number": lambda x, ids, n: ids + math.floor((4 - n) / 2),
+    "math.trunc of a negative number": lambda x, ids, n: ids + math.trunc((4 - n) / 2),
+    "math.trunc of a product": lambda x, ids, n: ids + math.trunc(n * 0.7),
+    "the larger and the smaller": lambda x, ids, n: ids * max(n, 6) - min(n, 6),
+    "abs": lambda x, ids, n: ids + abs(n - 6),
+    "padded as in a U-Net": lambda x, ids, n: nn.functional.pad(
+        x, [(2 * (n // 2) - n) // 2, (2 * (n // 2) - n) - (2 * (n // 2) - n) // 2]
+    ),
 }
 
 
