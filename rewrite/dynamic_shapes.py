@@ -88,16 +88,20 @@ def inputs_by_name(
 def as_torch_takes_them(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any
 ) -> Any:
-    """Return dynamic shapes in which those of `*args` are one entry.
+    """Return dynamic shapes in which those of `*args` are one entry, and of `**kwargs` one each.
 
     A model file gives shapes beside its inputs, whichever way forward takes these.
     """
     signature = inspect.signature(model.forward)
     named = signature.bind(*args, **kwargs).arguments
-    for name, kind in _loose(signature, named, shapes).items():
-        if kind is inspect.Parameter.VAR_POSITIONAL:
+    loose = _loose(signature, named, shapes)
+    for name in named:
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL and name in loose:
             place = list(named).index(name)
             shapes = (*shapes[:place], tuple(shapes[place : place + len(named[name])]))
+        elif kind is _KEYWORDS and name not in loose:
+            shapes = {key: each for key, each in shapes.items() if key != name} | shapes[name]
     return shapes
 
 
@@ -139,7 +143,7 @@ def _loose(signature: inspect.Signature, named: Mapping[str, Any], shapes: Any) 
         if name not in named:
             continue
         if parameter.kind is _KEYWORDS:
-            one_by_one = isinstance(shapes, Mapping) and name not in shapes
+            one_by_one = not (isinstance(shapes, Mapping) and name in shapes)
         elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             place = list(named).index(name)
             in_order = isinstance(shapes, (tuple, list)) and len(shapes) > place

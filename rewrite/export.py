@@ -54,6 +54,7 @@ def export(
     """
     for noisy in ("torch._export", "torch.fx.experimental.symbolic_shapes"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    shapes = as_torch_takes_them(model, args, kwargs, dynamic_shapes)
     try:
         # torch.export prints half a graph to stderr before it raises.
         with (
@@ -74,7 +75,7 @@ def export(
                 model,
                 args,
                 kwargs,
-                dynamic_shapes=as_torch_takes_them(model, args, kwargs, dynamic_shapes),
+                dynamic_shapes=shapes,
                 strict=False,
                 prefer_deferred_runtime_asserts_over_guards=deferred,
             )

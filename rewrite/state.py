@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,38 +28,72 @@ def drop_writes(module: fx.GraphModule) -> set[str]:
     is written to an input is read inside the call alone: a program gets its inputs as copies.
 
     Returns:
-        The names of the buffers that were written; not of those that hold the same afterwards, as
-        with `self.table = self.table.to(x.device)`.
+        The names of the buffers that are written and change by it; not of those that hold the same
+        afterwards, as with `self.table = self.table.to(x.device)`.
     """
-    written, erased = set(), False
-    for node in list(module.graph.nodes):
-        if not is_call(node, aten.copy_.default):
-            continue
+    writes: dict[fx.Node, fx.Node] = {}
+    erased = [node for node in module.graph.nodes if is_call(node, aten.copy_.default)]
+    erased = [n for n in erased if _is_kept(arguments(n)["self"])]
+    for node in erased:
         bound = arguments(node)
-        target = bound["self"]
-        if is_weight(target):
-            if not _changes_nothing(module, target, bound["src"]):
-                written.add(str(target.target))
-        elif target.op != "placeholder":
-            continue
-        node.replace_all_uses_with(bound["src"])
+        if is_weight(bound["self"]):
+            writes[bound["self"]] = bound["src"]
+    changed = _changed(module, writes)
+    for node in erased:
+        node.replace_all_uses_with(arguments(node)["src"])
         module.graph.erase_node(node)
-        erased = True
     if erased:
         module.graph.eliminate_dead_code()
-    return written
+    return changed
 
 
-def _changes_nothing(module: fx.GraphModule, target: fx.Node, source: fx.Node) -> bool:
-    """Tell whether a buffer holds already what is written to it, whatever the inputs are."""
+def _is_kept(target: fx.Node) -> bool:
+    return is_weight(target) or target.op == "placeholder"
+
+
+def _changed(module: fx.GraphModule, writes: Mapping[fx.Node, fx.Node]) -> set[str]:
+    """Return the buffers whose content another call would find changed.
+
+    Args:
+        module: before the writes are erased.
+        writes: what is written to each buffer.
+    """
+    sources = {target: _computed_from(source) for target, source in writes.items()}
+    changed = {
+        str(target.target)
+        for target, source in writes.items()
+        if not _holds(module, target, source, sources[target])
+    }
+    while True:  # what is computed from a buffer that changes may change later
+        more = {
+            str(target.target)
+            for target, read in sources.items()
+            if any(node.op == "get_attr" and node.target in changed for node in read or ())
+        }
+        if more <= changed:
+            return changed
+        changed |= more
+
+
+def _computed_from(source: fx.Node) -> set[fx.Node] | None:
+    """Return all that a value is computed from; None where an input or a draw is among it."""
     needed, pending = set[fx.Node](), [source]
     while pending:
         node = pending.pop()
         drawn = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
         if node.op not in ("get_attr", "call_function") or drawn:
-            return False
+            return None
         needed.add(node)
         pending += [each for each in _read(node) if each not in needed]
+    return needed
+
+
+def _holds(
+    module: fx.GraphModule, target: fx.Node, source: fx.Node, needed: set[fx.Node] | None
+) -> bool:
+    """Tell whether a buffer holds already what is written to it, whatever the inputs are."""
+    if needed is None:
+        return False
     values: dict[fx.Node, Any] = {}
     for node in module.graph.nodes:
         if node in needed:

@@ -81,6 +81,7 @@ CASES = [
     (FirstAndRest, pair, (BOTH, (BOTH,))),
     (ByName, named, {"x": BOTH, "scale": BOTH, "doubled": None}),
     (FirstByName, named, {"x": BOTH, "scale": BOTH, "doubled": None}),
+    (FirstByName, named, {"x": BOTH, "kwargs": {"scale": BOTH, "doubled": None}}),
 ]
 
 

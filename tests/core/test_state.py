@@ -68,6 +68,7 @@ class Buffered(nn.Module):
         super().__init__()
         self.layer, self.function = nn.Linear(3, 3), function
         self.register_buffer("n", torch.full((3,), 0.5))
+        self.register_buffer("late", torch.zeros(3))
 
     def forward(self, x):
         return self.function(self, self.layer(x))
@@ -105,7 +106,13 @@ def halved_once(m, h):
     return h
 
 
-CARRIED = (added, averaged, assigned, behind, part)
+def after_some_calls(m, h):
+    m.n.add_(1)
+    m.late.copy_(m.n > 100)
+    return h * m.late
+
+
+CARRIED = (added, averaged, assigned, behind, part, after_some_calls)
 
 
 @pytest.mark.parametrize("function", CARRIED, ids=[f.__name__ for f in CARRIED])
