@@ -32,6 +32,7 @@ from rewrite.narrowed import narrowed_sizes
 from rewrite.plain_layers import without_autocast
 from rewrite.program import Program
 from rewrite.provenance import source_line, user_frame
+from rewrite.shape_errors import check_shapes
 from rewrite.size_check import check_sizes
 from rewrite.state import check_stateless, drop_writes
 from rewrite.talk import Talk
@@ -62,6 +63,7 @@ def capture(
     with without_autocast() as halves:
         sample, unseen = _first_call(model, args, kwargs)
     _check_dense(model, sample)
+    check_shapes(model, args, kwargs, dynamic_shapes)
     kept = untouched.changed()
     called = Attributes(model) if kept else untouched
     programs, errors = [], []

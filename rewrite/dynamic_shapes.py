@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 Visit = Callable[[Tensor, int, Any, str], Any]
 """Takes a tensor, one of its axes, what the dynamic shapes say of it, and the tensor's name."""
@@ -102,6 +103,9 @@ def as_torch_takes_them(
             shapes = (*shapes[:place], tuple(shapes[place : place + len(named[name])]))
         elif kind is _KEYWORDS and name not in loose:
             shapes = {key: each for key, each in shapes.items() if key != name} | shapes[name]
+    if isinstance(shapes, Mapping) and shapes:  # what is left out has fixed sizes
+        fixed = pytree.tree_map(lambda _: None, inputs_by_name(model, args, kwargs, {}))
+        shapes = {**fixed, **shapes}
     return shapes
 
 

@@ -54,8 +54,8 @@ def export(
     """
     for noisy in ("torch._export", "torch.fx.experimental.symbolic_shapes"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    shapes = as_torch_takes_them(model, args, kwargs, dynamic_shapes)
     try:
+        shapes = as_torch_takes_them(model, args, kwargs, dynamic_shapes)
         # torch.export prints half a graph to stderr before it raises.
         with (
             warnings.catch_warnings(),
