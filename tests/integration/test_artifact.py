@@ -132,7 +132,7 @@ def halved(**given):
 
 def test_a_file_that_is_right_at_the_example_alone_is_not_written(tmp_path):
     request = Request("zoo:halved", output=tmp_path / "halved.onnx", threads=1)
-    with pytest.raises(CheckError, match=r"at other sizes only to .* on .*=5") as raised:
+    with pytest.raises(CheckError, match=r"at other sizes only to .* on tokens=") as raised:
         compile_model(request, Wrong(halved()))
     assert raised.value.exit_code == 1
     assert not list(tmp_path.iterdir())
@@ -177,7 +177,7 @@ class Otherwise(nn.Module):
 
 
 UNLIKE = {
-    "on tokens=9": lambda x: x.shape[1] < 9,
+    "on tokens=": lambda x: x.shape[1] < 9,
     "on calibration batch 1": lambda x: x.max() < 50,
 }
 
