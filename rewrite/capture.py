@@ -6,7 +6,7 @@ import contextlib
 import functools
 import operator
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from rewrite.export import SizesError, explain, export
 from rewrite.functional import functional_module, is_write
 from rewrite.guards import drop_asserts
 from rewrite.inputs import copied, run_and_watch, split_inputs
-from rewrite.int_of_sizes import int_keeps_sizes, takes_an_int
+from rewrite.int_of_sizes import with_int_of_sizes
 from rewrite.larger_example import enlarge
 from rewrite.model_check import check_model, training_norms
 from rewrite.narrowed import narrowed_sizes
@@ -71,7 +71,7 @@ def capture(
         state.put_back()
         again = functools.partial(_captured, model, args, kwargs, dynamic_shapes, sample, called)
         try:
-            programs.append(_with_sizes(model, state, again))
+            programs.append(with_int_of_sizes(model, again, state.put_back))
         except CaptureError as error:
             errors.append(error)
             continue
@@ -87,25 +87,6 @@ def capture(
     for warning in [*training_norms(model), *narrowed_sizes(programs[-1], model, dynamic_shapes)]:
         (talk or Talk()).warn(warning)
     return programs[-1]
-
-
-def _with_sizes(model: nn.Module, state: Attributes, again: Callable[[], Program]) -> Program:
-    """Capture a model, once more if its int() fixes a size."""
-    try:
-        return again()
-    except SizesError as error:
-        if not takes_an_int(error.where):
-            raise
-        first = error
-    state.put_back()
-    try:
-        with int_keeps_sizes(model):
-            return again()
-    except SizesError:
-        raise  # it names the line that needs the number
-    except CaptureError:
-        first.hint = "int() makes a number of a size; math.trunc() or // follows it: n * 7 // 10"
-        raise first from None
 
 
 def _captured(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import re
 import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from rewrite.attributes import namespaces
+from rewrite.errors import CaptureError
+from rewrite.export import SizesError
 
+Captured = TypeVar("Captured")
 _MISSING = object()
 
 
@@ -47,6 +50,36 @@ class _Int(metaclass=_Kind):
 def takes_an_int(line: str | None) -> bool:
     """Tell whether a line of a model calls `int`."""
     return line is not None and re.search(r"(?<![\w.])int\(", line) is not None
+
+
+def with_int_of_sizes(
+    model: nn.Module, capture: Callable[[], Captured], put_back: Callable[[], None]
+) -> Captured:
+    """Capture a model, once more if its int() fixes a size.
+
+    Args:
+        model: whose files have the stand-in the second time.
+        capture: the model.
+        put_back: the attributes that it had before.
+
+    Raises:
+        SizesError: naming the line that needs the number.
+    """
+    try:
+        return capture()
+    except SizesError as error:
+        if not takes_an_int(error.where):
+            raise
+        first = error
+    put_back()
+    try:
+        with int_keeps_sizes(model):
+            return capture()
+    except SizesError:
+        raise  # it names the line that needs the number
+    except CaptureError:
+        first.hint = "int() makes a number of a size; math.trunc() or // follows it: n * 7 // 10"
+        raise first from None
 
 
 @contextlib.contextmanager

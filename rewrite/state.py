@@ -32,22 +32,22 @@ def drop_writes(module: fx.GraphModule) -> set[str]:
         afterwards, as with `self.table = self.table.to(x.device)`.
     """
     writes: dict[fx.Node, fx.Node] = {}
-    erased = [node for node in module.graph.nodes if is_call(node, aten.copy_.default)]
-    erased = [n for n in erased if _is_kept(arguments(n)["self"])]
-    for node in erased:
+    calls = [node for node in module.graph.nodes if is_call(node, aten.copy_.default)]
+    written_back = [node for node in calls if _outlives_a_call(arguments(node)["self"])]
+    for node in written_back:
         bound = arguments(node)
         if is_weight(bound["self"]):
             writes[bound["self"]] = bound["src"]
     changed = _changed(module, writes)
-    for node in erased:
+    for node in written_back:
         node.replace_all_uses_with(arguments(node)["src"])
         module.graph.erase_node(node)
-    if erased:
+    if written_back:
         module.graph.eliminate_dead_code()
     return changed
 
 
-def _is_kept(target: fx.Node) -> bool:
+def _outlives_a_call(target: fx.Node) -> bool:
     return is_weight(target) or target.op == "placeholder"
 
 
