@@ -27,6 +27,7 @@ AVOIDABLE = (
     "boolean-in-arithmetic",
     "gelu-of-near-factors",
     "products-of-one-feature",
+    "cast-input-given-out",
     "squeezed-pool",
     "product-without-bias",
     "silu-behind-dequantizer",

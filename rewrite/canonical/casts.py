@@ -55,6 +55,38 @@ class ToIsCopy(Rule):
         )
 
 
+class CopyOfWiderCopy(Rule):
+    """to(to(x, wider), d) = to(x, d), and x itself where x is of d already.
+
+    OpenVINO, which computes float64 as float32, drops such a pair and gives out the memory of x.
+    """
+
+    pattern = Op(aten._to_copy.default, "outer", self=Op(aten._to_copy.default, "inner"))
+    report_misses = False
+
+    def check(self, match: Match, program: Program) -> str | None:
+        """Decline what loses digits, and copies to another device."""
+        source = arguments(match["inner"])["self"]
+        if device(match.root) != device(source):
+            return "it is to another device"
+        between, narrow = dtype(match["inner"]), dtype(source)
+        kept = between is not None and narrow is not None and _holds(between, narrow)
+        return None if kept else "the type between holds fewer values"
+
+    def rewrite(self, match: Match, emit: Emitter) -> fx.Node:
+        """Emit one copy of the source, or return it."""
+        source: fx.Node = arguments(match["inner"])["self"]
+        if dtype(source) == dtype(match.root):
+            return source
+        return emit.call(
+            aten._to_copy.default,
+            like=match.root,
+            val=match.root.meta["val"],
+            self=source,
+            dtype=dtype(match.root),
+        )
+
+
 class JoinOfOneType(Rule):
     """cat(x, y) = cat(x as the result, y as the result), stack alike: ONNX joins one type only."""
 
@@ -113,6 +145,13 @@ class IndexOfOneType(Rule):
         )
 
 
+def _holds(wider: torch.dtype, narrow: torch.dtype) -> bool:
+    """Tell whether a type has every value of another one of its kind."""
+    if wider.is_floating_point != narrow.is_floating_point or narrow.is_complex:
+        return False
+    return wider not in (narrow, torch.bool) and torch.promote_types(wider, narrow) == wider
+
+
 def _integers(node: fx.Node) -> list[fx.Node]:
     given = [index for index in arguments(node)["indices"] if isinstance(index, fx.Node)]
     return [index for index in given if dtype(index) not in (torch.bool, torch.uint8)]
@@ -128,4 +167,4 @@ def _changes(node: fx.Node) -> dict[str, Any]:
     return changes
 
 
-CAST_RULES: list[Rule] = [ToIsCopy(), JoinOfOneType(), IndexOfOneType()]
+CAST_RULES: list[Rule] = [ToIsCopy(), CopyOfWiderCopy(), JoinOfOneType(), IndexOfOneType()]

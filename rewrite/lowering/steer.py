@@ -15,6 +15,7 @@ from rewrite.lowering.gathers import hold_gathers
 from rewrite.lowering.gelus import hold_gelus
 from rewrite.lowering.norms import hold_norms
 from rewrite.lowering.one_feature import multiply_one_feature
+from rewrite.lowering.passed_inputs import hold_passed_inputs
 from rewrite.lowering.pools import merge_squeezes
 from rewrite.lowering.reshapes import hide_shapes
 from rewrite.lowering.silus import join_silus
@@ -165,6 +166,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "product-without-bias": hold_products,
     "silu-behind-dequantizer": join_silus,
     "sixteen-bits-rounded": hold_wide_products,
+    "cast-input-given-out": hold_passed_inputs,
 }
 """What to do about each fault, by its name in a target."""
 

@@ -268,6 +268,23 @@ def gelu_of_another_factor(folder: Path) -> bool:
     return error(True) < 1e-5 and not error(False) < 1e-5
 
 
+def cast_input_given_out(folder: Path) -> bool:
+    def changes(barrier: bool) -> bool:
+        """Run as users do, who share the memory of their inputs."""
+        g = Graph(20)
+        half = g.op("Cast", g.input("x", ["N", 8]), to=10)
+        back = g.op("Cast", half, to=1)
+        least = g.const("least", np.float32(-np.inf))
+        g.output(g.op("Max", back, least) if barrier else back)
+        loaded = get_runtime("openvino").load(g.save(folder / "m.onnx"), threads=1)
+        given = [np.full((4, 8), number, np.float32) for number in range(6)]
+        for each in given:
+            loaded.compiled([each])
+        return any((each != number).any() for number, each in enumerate(given))
+
+    return changes(False) and not changes(True)
+
+
 def products_of_one_feature(folder: Path) -> bool:
     def runs(product: str) -> bool:
         g = Graph(20)
@@ -296,4 +313,5 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "boolean-in-arithmetic": boolean_in_a_product,
     "gelu-of-near-factors": gelu_of_another_factor,
     "products-of-one-feature": products_of_one_feature,
+    "cast-input-given-out": cast_input_given_out,
 }
