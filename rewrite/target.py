@@ -28,6 +28,7 @@ AVOIDABLE = (
     "gelu-of-near-factors",
     "products-of-one-feature",
     "cast-input-given-out",
+    "flat-volume-of-one-channel",
     "squeezed-pool",
     "product-without-bias",
     "silu-behind-dequantizer",

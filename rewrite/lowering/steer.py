@@ -11,6 +11,7 @@ from rewrite.lowering.barrier import same
 from rewrite.lowering.booleans import choose_numbers
 from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.constants import constant
+from rewrite.lowering.flat_volumes import hold_flat_volumes
 from rewrite.lowering.gathers import hold_gathers
 from rewrite.lowering.gelus import hold_gelus
 from rewrite.lowering.norms import hold_norms
@@ -167,6 +168,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "silu-behind-dequantizer": join_silus,
     "sixteen-bits-rounded": hold_wide_products,
     "cast-input-given-out": hold_passed_inputs,
+    "flat-volume-of-one-channel": hold_flat_volumes,
 }
 """What to do about each fault, by its name in a target."""
 

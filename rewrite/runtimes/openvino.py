@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ _HEADINGS = (
     "Summary",
 )
 """How lines of an error begin that do not say what is wrong."""
+_WATCHED = 8
+"""Arrays of earlier runs."""
 _FAILED_NODE = re.compile(r"ONNX node '<Node\(([\w.]+)\): ([^>]+)>'")
 _UNKNOWN = re.compile(r"No conversion rule found for operations: ([^\n]+)")
 
@@ -116,6 +118,8 @@ class LoadedOpenVino:
     """The same; without int8 kernels where they saturate on this processor."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    _earlier: list[tuple[Array, Array]] = field(default_factory=list, repr=False, compare=False)
+    """What the last runs were given, and copies of it."""
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run once; inputs and outputs go by the file's names."""
@@ -185,16 +189,27 @@ class LoadedOpenVino:
         return kept
 
     def _infer(self, request: Any, feeds: dict[str, Array]) -> dict[str, Array]:
+        # As users run a compiled model: it reads the memory that they give it.
+        shared = {name: np.array(value, order="C") for name, value in feeds.items()}
+        given = [(value, value.copy()) for value in shared.values()]
         try:
-            request.infer(feeds)
+            request.infer(shared, share_inputs=True)
         except Exception as error:
             what = f"OpenVINO cannot run the model: {_message(error)}"
             raise RuntimeFailure(what, self._signature()) from error
+        self._watch(given)
         # By position: OpenVINO may know one tensor under several names.
         return {
             name: np.array(request.get_output_tensor(index).data)
             for index, name in enumerate(self.outputs)
         }
+
+    def _watch(self, given: list[tuple[Array, Array]]) -> None:
+        """Hold OpenVINO to leaving what it was given as it is, in later runs too."""
+        self._earlier[:] = [*self._earlier[-_WATCHED:], *given]
+        if any(value.tobytes() != copy.tobytes() for value, copy in self._earlier):
+            what = "OpenVINO writes to the inputs of earlier runs, whose memory may be another's"
+            raise RuntimeFailure(what, "an output may be an input as it is: compute it elsewhere")
 
     def _signature(self) -> str:
         ports = self.compiled.inputs

@@ -143,3 +143,44 @@ def test_a_remainder_without_digits_is_no_fault():
     wrong = [torch.tensor([8e9, 0.25])]
     found = compare(run(x), wrong, FLOAT_FLOOR)
     assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_equal_values_may_be_in_any_order():
+    x = torch.zeros(4, 3)
+
+    def run(given):
+        return [torch.sort(given, 1, descending=True)[1]]
+
+    found = compare(run(x), [run(x)[0].flip(1)], FLOAT_FLOOR)
+    assert found
+    assert not beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+    x = _values(4, 3)
+    found = compare(run(x), [run(x)[0].flip(1)], FLOAT_FLOOR)
+    assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_the_rounding_of_an_operator_inside_is_no_fault():
+    """Every x/x is 1 whatever x is: only another rounding of the division crosses the edge."""
+    x = _values(64).abs() + 1
+
+    def run(given):
+        return [torch.bucketize(given / given, torch.tensor([1.0]))]
+
+    found = compare(run(x), [torch.ones(64, dtype=torch.int64)], FLOAT_FLOOR)
+    assert found
+    assert not beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_not_a_number_where_rounding_decides_is_no_fault():
+    x = _values(64) - 40
+
+    def run(given):
+        rest = torch.nn.functional.elu(given) + 1
+        return [torch.cat([rest / rest.abs(), given])]
+
+    expected = run(x)
+    found = compare(expected, [torch.cat([torch.ones(64), x])], FLOAT_FLOOR)
+    assert found
+    assert not beyond_noise(found, expected, run, x, FLOAT_FLOOR)
+    found = compare(expected, [torch.full((128,), math.nan)], FLOAT_FLOOR)
+    assert beyond_noise(found, expected, run, x, FLOAT_FLOOR)

@@ -9,7 +9,7 @@ from torch.export import Dim
 
 from rewrite import capture
 from rewrite.lowering.lower import lower
-from rewrite.runtimes import get_runtime
+from rewrite.runtimes import RuntimeFailure, get_runtime
 
 from .models import written
 
@@ -53,6 +53,14 @@ def test_an_input_that_is_given_out_stays_as_it_is(tmp_path):
     assert [value.name for value in result.model.graph.outputs] == ["output_0", "output_1"]
     assert not changed(result, tmp_path)
     assert changed(lowered(doubled=False, avoids=()), tmp_path), "OpenVINO has mended it"
+
+
+def test_a_runtime_that_writes_to_earlier_inputs_is_told(tmp_path):
+    file = written(lowered(doubled=False, avoids=()), tmp_path)
+    loaded = get_runtime("openvino").load(file, threads=1)
+    with pytest.raises(RuntimeFailure, match="writes to the inputs of earlier runs"):
+        for number in range(6):
+            loaded.run({"x": torch.full((4, 8), float(number)).numpy()})
 
 
 def test_what_is_computed_is_left_alone():

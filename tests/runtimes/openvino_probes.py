@@ -285,6 +285,19 @@ def cast_input_given_out(folder: Path) -> bool:
     return changes(False) and not changes(True)
 
 
+def flat_volume_of_one_channel(folder: Path) -> bool:
+    def make(barrier: bool) -> Graph:
+        g = Graph(20)
+        x = g.qdq(g.input("x", ["N", 1, 1, 16, 16]), zero_point=0)
+        weight = g.weight("w", [16, 1, 3, 3, 3], axis=0)
+        layer = g.op("Conv", held(g, x) if barrier else x, weight, pads=[1] * 6)
+        g.output(g.op("Relu", layer))
+        return g
+
+    plain, barred = (agrees(lambda b=b: make(b), folder, N=8) for b in (False, True))
+    return barred and not plain
+
+
 def products_of_one_feature(folder: Path) -> bool:
     def runs(product: str) -> bool:
         g = Graph(20)
@@ -314,4 +327,5 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "gelu-of-near-factors": gelu_of_another_factor,
     "products-of-one-feature": products_of_one_feature,
     "cast-input-given-out": cast_input_given_out,
+    "flat-volume-of-one-channel": flat_volume_of_one_channel,
 }

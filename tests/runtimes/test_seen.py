@@ -18,6 +18,10 @@ from rewrite.runtimes.processor import saturates
 FAULTS = {fault.name: fault for fault in PluginHost().faults()}
 NEEDS_VNNI = {"unsigned-weights-on-x86", "signed-activations-off-zero", "product-without-bias"}
 """What is another kernel, or none, on a processor without it."""
+NEEDS_AVX512 = {"flat-volume-of-one-channel"}
+"""What is another kernel on a processor without its VNNI."""
+NEEDS_OTHERS = {"signed-activations-off-zero"}
+"""What that kernel gets right, unless it is the one for AMX."""
 
 
 class News(UserWarning):
@@ -54,6 +58,10 @@ def _has_int8_kernels() -> bool:
     return "INT8" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def _has(flag: str) -> bool:
+    return Path("/proc/cpuinfo").is_file() and flag in Path("/proc/cpuinfo").read_text().split()
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_installed_version_has_what_it_is_said_to_have(name, tmp_path):
     fault, machine = FAULTS[name], platform.machine().lower()
@@ -66,6 +74,10 @@ def test_the_installed_version_has_what_it_is_said_to_have(name, tmp_path):
         pytest.skip(f"not seen on {machine}")
     if name in NEEDS_VNNI and saturates():
         pytest.skip("this processor has no VNNI")
+    if name in NEEDS_AVX512 and not _has("avx512_vnni"):
+        pytest.skip("this processor has no VNNI of AVX-512")
+    if name in NEEDS_OTHERS and _has("avx512_vnni") and not _has("amx_int8"):
+        pytest.skip("not seen on processors with VNNI of AVX-512 and no AMX")
     probes = importlib.import_module(f".{fault.runtime}_probes", __package__)
     judge(fault, runtime.version, probes.PROBES[name](Path(tmp_path)))
 

@@ -1,0 +1,87 @@
+"""Noise that any right result may have: ties broken in another way, each operator rounded.
+
+A reference is run once more under it: what changes as much then has no right answer in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_ORDERS = frozenset(
+    {
+        "aten::argmax",
+        "aten::argmin",
+        "aten::argsort",
+        "aten::cummax",
+        "aten::cummin",
+        "aten::kthvalue",
+        "aten::max.dim",
+        "aten::max_pool2d_with_indices",
+        "aten::max_pool3d_with_indices",
+        "aten::median.dim",
+        "aten::min.dim",
+        "aten::sort",
+        "aten::topk",
+    }
+)
+_BOUNDED = frozenset(
+    {
+        "aten::_softmax",
+        "aten::erf",
+        "aten::gelu",
+        "aten::sigmoid",
+        "aten::silu",
+        "aten::tanh",
+    }
+)
+"""Kernels of these are as exact as 1 is, and no more: sigmoid(-20) is 0 on ONNX Runtime."""
+_EPSILON = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
+_STEP = 1e-7
+"""Of the largest value: what noise in float32 is."""
+
+
+class BreakTies(TorchDispatchMode):
+    """Adds noise to whatever is put in order."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name
+        if name in _ORDERS or f"{name}.{func._overloadname}" in _ORDERS:
+            args = (self._noisy(args[0]), *args[1:])
+        return func(*args, **(kwargs or {}))
+
+    def _noisy(self, values: Tensor) -> Tensor:
+        if not values.is_floating_point() or values.numel() == 0:
+            return values
+        noise = torch.randn(values.shape, generator=self._generator, dtype=values.dtype)
+        return values + _STEP * values.abs().max() * noise + torch.finfo(values.dtype).tiny * noise
+
+
+class RoundResults(TorchDispatchMode):
+    """Rounds what each operator computes in another way, as another right library may."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        # What shares memory is a view, or written in place: nothing is computed, or elsewhere too.
+        alone = all(each.alias_info is None for each in func._schema.returns)
+        if not alone or not isinstance(result, Tensor):
+            return result
+        return self._rounded(result, 1.0 if func._schema.name in _BOUNDED else 0.0)
+
+    def _rounded(self, values: Tensor, least: float) -> Tensor:
+        """Add noise relative to the values, or to `least` if that is more."""
+        if values.dtype not in _EPSILON or values.numel() == 0:
+            return values
+        noise = torch.randn(values.shape, generator=self._generator, dtype=values.dtype)
+        return values + _EPSILON[values.dtype] * noise * values.abs().clamp(min=least)
