@@ -217,6 +217,11 @@ def _warn(artifact: Artifact, request: Request, talk: Talk, *, lossy: bool) -> N
             f"{found.name}: {found.undecided} values follow the order of equal ones, which it "
             "chooses otherwise than torch: they were not compared"
         )
+    if found.rounded:
+        talk.warn(
+            f"{found.name}: {found.rounded} values are nothing but rounding, as a mean of numbers "
+            "that cancel, which no two libraries agree on: they were not compared"
+        )
     lost = loss_at_other_sizes(found, artifact.lowered, request, lossy=lossy)
     if lost and found is artifact.first:
         talk.warn(lost)

@@ -36,6 +36,12 @@ class OnRuntime:
         found = (self.agreement, self.resized, self.model, self.model_resized)
         return max((each.undecided for each in found if each is not None), default=0)
 
+    @property
+    def rounded(self) -> int:
+        """How many values of the outputs were not compared, for they are nothing but rounding."""
+        found = (self.agreement, self.resized, self.model, self.model_resized)
+        return max((each.rounded for each in found if each is not None), default=0)
+
     def as_json(self) -> dict[str, Any]:
         """Return the entry of `runtimes` in the command line's JSON."""
         return {

@@ -55,6 +55,8 @@ class Agreement:
     """The output whose order has most of the others, '' for none."""
     undecided: int = 0
     """Values that follow the order of equal ones, which the file has otherwise."""
+    rounded: int = 0
+    """Values that are nothing but rounding, in which the file differs."""
     blind: tuple[str, ...] = ()
     """Outputs that hold no finite number on any batch: nothing of them could be compared."""
 
@@ -106,6 +108,8 @@ class Agreement:
             result["slots"] = {"found": self.slots[0], "total": self.slots[1]}
         if self.undecided:
             result["undecided"] = self.undecided
+        if self.rounded:
+            result["rounded"] = self.rounded
         if self.layers is not None:
             result["layers"] = {
                 "compared": self.layers.compared,
@@ -118,6 +122,8 @@ class Agreement:
 
 Outputs = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 """(expected, actual) by name."""
+Settle = Callable[[Outputs], tuple[Outputs, int]]
+"""Returns the outputs to compare instead, and how many values were put back."""
 
 
 class Comparison:
@@ -130,7 +136,7 @@ class Comparison:
 
     def __init__(self, judge: Judge, *, quantized: bool = False) -> None:
         self._judge, self._quantized = judge, quantized
-        self._undecided, self._lost = 0, ""
+        self._undecided, self._rounded, self._lost = 0, 0, ""
         self._names: list[str] = []
         self._all: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._worst = ("", float("inf"), "")
@@ -142,7 +148,8 @@ class Comparison:
         outputs: Outputs,
         inputs: Sequence[Any],
         batch: str,
-        settle: Callable[[Outputs], tuple[Outputs, int]] | None = None,
+        settle: Settle | None = None,
+        settle_rounding: Settle | None = None,
     ) -> None:
         """Take the (expected, actual) outputs of one batch.
 
@@ -152,11 +159,17 @@ class Comparison:
             batch: what it is, in words.
             settle: puts back what the order of equal values explains, and counts it; asked where
                 too many integers or slots differ.
+            settle_rounding: puts back what is nothing but rounding, and counts it; asked where a
+                file that does not round falls short of what float files reach.
         """
         judged = self._judge.take_apart(outputs, inputs)
         if settle is not None and self._is_short(judged):
             outputs, undecided = settle(outputs)
             self._undecided += undecided
+            judged = self._judge.take_apart(outputs, inputs)
+        if settle_rounding is not None and not self._quantized and _is_far(judged):
+            outputs, rounded = settle_rounding(outputs)
+            self._rounded += rounded
             judged = self._judge.take_apart(outputs, inputs)
         self._found, self._slots = self._found + judged.found, self._slots + judged.slots
         self._lost = self._lost or judged.lost
@@ -205,8 +218,15 @@ class Comparison:
             slots=(self._found, self._slots),
             lost=self._lost,
             undecided=self._undecided,
+            rounded=self._rounded,
             blind=tuple(name for name, nothing in self._blind.items() if nothing),
         )
+
+
+def _is_far(judged: Judged) -> bool:
+    names = [name for name, _, _ in judged.pairs]
+    pairs = [(expected, actual) for _, expected, actual in judged.pairs]
+    return difference(pairs, names).sqnr_db < LOWEST_FLOAT_SQNR
 
 
 def _inside(output: str) -> str:

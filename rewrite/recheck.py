@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from rewrite.artifact import deployed_runner
 from rewrite.capture import capture
 from rewrite.checks.judge import Judge
+from rewrite.checks.roundings import Roundings
 from rewrite.checks.samples import Sample, take_samples
 from rewrite.checks.ties import Ties
 from rewrite.descriptors import Model
@@ -154,7 +155,10 @@ def check_file(
             continue
         talk.step(f"run on {runtime.name} {runtime.version}")
         loaded = _load(runtime, path, threads)
-        result.runtimes.append(_compare(runtime, loaded, program, samples))
+        ways: list[Ties | Roundings] = [Ties(program)]
+        if not quantized:
+            ways.append(Roundings(program))
+        result.runtimes.append(_compare(runtime, loaded, program, samples, ways))
         flat = program.signature.flatten_inputs(*program.example)
         caveat = loaded.caveat(feeds(program, flat, program.signature.input_names))
         if caveat:
@@ -216,10 +220,13 @@ def _load(runtime: Runtime, path: Path, threads: int) -> LoadedModel:
 
 
 def _compare(
-    runtime: Runtime, loaded: LoadedModel, program: Program, samples: Sequence[Sample]
+    runtime: Runtime,
+    loaded: LoadedModel,
+    program: Program,
+    samples: Sequence[Sample],
+    ways: Sequence[Ties | Roundings],
 ) -> RuntimeCheck:
-    run = deployed_runner(program, loaded)
-    comparison, ties = Comparison(Judge(program)), Ties(program)
+    run, comparison = deployed_runner(program, loaded), Comparison(Judge(program))
     for sample in samples:
         args, kwargs = sample.inputs
         try:
@@ -234,7 +241,8 @@ def _compare(
             _same_shape(value, result, runtime.name)
             outputs[name] = (value, result)
         flat = program.signature.flatten_inputs(args, kwargs)
-        comparison.add(outputs, flat, sample.label, partial(ties.settle, sample.inputs))
+        settles = [partial(way.settle, sample.inputs) for way in ways]
+        comparison.add(outputs, flat, sample.label, *settles)
     summary = int8_summary(loaded.kernels())
     return RuntimeCheck(runtime.name, runtime.version, comparison.agreement(), summary)
 

@@ -14,6 +14,7 @@ import torch
 from torch import fx
 
 from rewrite.checks.judge import Judge
+from rewrite.checks.roundings import Roundings
 from rewrite.checks.samples import Sample
 from rewrite.checks.ties import Ties
 from rewrite.draws import Inputs
@@ -103,16 +104,18 @@ def end_to_end(
         CheckError: when an output has another shape or type.
         RuntimeFailure: when the runtime cannot run the file, naming the sizes.
     """
-    quantized, ties = _is_quantized(program), Ties(program)
+    quantized, ties, roundings = _is_quantized(program), Ties(program), Roundings(program)
     simulated, resized, model, others = (Comparison(judge, quantized=quantized) for _ in range(4))
     for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
         results = _run(loaded, feeds(program, flat, input_names), sample)
         outputs = _paired(program, values, results, sample, "the program")
-        settle = partial(ties.settle, sample.inputs, simulated=values)
-        (resized if sample.is_resized else simulated).add(outputs, flat, sample.label, settle)
+        settles = [
+            partial(way.settle, sample.inputs, simulated=values) for way in (ties, roundings)
+        ]
+        (resized if sample.is_resized else simulated).add(outputs, flat, sample.label, *settles)
         outputs = _paired(program, sample.expected, results, sample, "the model")
-        (others if sample.is_resized else model).add(outputs, flat, sample.label, settle)
+        (others if sample.is_resized else model).add(outputs, flat, sample.label, *settles)
     if not any(sample.is_resized for sample in samples):
         return EndToEnd(simulated.agreement(), None, model.agreement(), None)
     return EndToEnd(
@@ -131,13 +134,14 @@ def of_program(
         expected: what `simulate` returned for them.
         judge: of the program as it was captured.
     """
-    comparison, ties = Comparison(judge, quantized=_is_quantized(program)), Ties(program)
+    comparison = Comparison(judge, quantized=_is_quantized(program))
+    ways = (Ties(program), Roundings(program))
     for sample, values in zip(samples, expected, strict=True):
         flat = program.signature.flatten_inputs(*sample.inputs)
         named = zip(program.signature.output_names, values, strict=True)
         outputs = _paired(program, sample.expected, dict(named), sample, "the model")
-        settle = partial(ties.settle, sample.inputs, simulated=values)
-        comparison.add(outputs, flat, sample.label, settle)
+        settles = [partial(way.settle, sample.inputs, simulated=values) for way in ways]
+        comparison.add(outputs, flat, sample.label, *settles)
     return comparison.agreement()
 
 
