@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rewrite.lowering.barrier import same
+from rewrite.lowering.dequantized import is_dequantized
 
 _RANK = 5
 
@@ -17,7 +18,7 @@ def hold_flat_volumes(model: ir.Model) -> None:
     one.
     """
     for node in list(model.graph):
-        if node.op_type != "Conv" or not _is_flat(node) or not _is_dequantized(node.inputs[0]):
+        if node.op_type != "Conv" or not _is_flat(node) or not is_dequantized(node.inputs[0]):
             continue
         value = node.inputs[0]
         assert value is not None
@@ -35,8 +36,3 @@ def _is_flat(node: ir.Node) -> bool:
     pads = node.attributes.get("pads")
     padded = pads is not None and any(pads.as_ints()[:: _RANK - 2])
     return padded and (depth == 1 or not isinstance(depth, int))
-
-
-def _is_dequantized(value: ir.Value | None) -> bool:
-    node = value.producer() if value is not None else None
-    return node is not None and node.op_type == "DequantizeLinear"

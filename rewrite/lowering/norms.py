@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rewrite.lowering.barrier import same
+from rewrite.lowering.dequantized import constant_of, is_zero
 
 _NORMS = ("GroupNormalization", "InstanceNormalization", "LayerNormalization")
 _LAST_AXIS = "LayerNormalization"
@@ -100,15 +101,15 @@ def _step_of_sums(node: ir.Node) -> float | None:
     A sum of integers x·w is as coarse as Σw² roundings of x are: scale(x)·‖w‖ of a channel.
     """
     read, weight, *biases = node.inputs
-    if read is None or weight is None or any(not _is_zero(bias) for bias in biases):
+    if read is None or weight is None or not all(b is None or is_zero(b) for b in biases):
         return None
     given, taps = read.producer(), weight.producer()
     if not all(n is not None and n.op_type == "DequantizeLinear" for n in (given, taps)):
         return None
     assert given is not None
     assert taps is not None
-    scale, integers = _number(given.inputs[1]), _constant(taps.inputs[0])
-    scales = _constant(taps.inputs[1])
+    scale, integers = _number(given.inputs[1]), constant_of(taps.inputs[0])
+    scales = constant_of(taps.inputs[1])
     if scale is None or integers is None or scales is None or len(taps.inputs) < 2:
         return None
     axis = 0 if node.op_type == "Conv" else 1
@@ -118,21 +119,11 @@ def _step_of_sums(node: ir.Node) -> float | None:
 
 def _factor(node: ir.Node) -> np.ndarray | None:
     """Return the constant that a node multiplies by or divides by."""
-    left, right = (_constant(value) for value in node.inputs)
+    left, right = (constant_of(value) for value in node.inputs)
     return right if right is not None or node.op_type == "Div" else left
-
-
-def _is_zero(value: ir.Value | None) -> bool:
-    found = _constant(value)
-    return value is None or (found is not None and not found.any())
-
-
-def _constant(value: ir.Value | None) -> np.ndarray | None:
-    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
-    return None if tensor is None else np.asarray(tensor.numpy())
 
 
 def _number(value: ir.Value | None) -> float | None:
     """Return a constant that is a single number."""
-    found = _constant(value)
+    found = constant_of(value)
     return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None

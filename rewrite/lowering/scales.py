@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
+
+from rewrite.lowering.dequantized import is_stored, is_zero
 
 _SCALED = ("BatchNormalization", "Div", "Mul")
 """What OpenVINO takes for the scales of integers, where one side is a constant per channel."""
@@ -38,7 +39,7 @@ def is_scaled(value: ir.Value | None, *, across: bool = False) -> bool:
     while value is not None and (node := value.producer()) is not None:
         if node.op_type in _PRODUCTS:
             # The sum with a bias keeps the scales where they are, unless it adds zeros.
-            biased = len(node.inputs) > 2 and not _is_zero(node.inputs[2])
+            biased = len(node.inputs) > 2 and not is_zero(node.inputs[2])
             rows = node.op_type in _ROWS
             return not shifted and not biased and _comes_scaled(node) and not (across and rows)
         if node.op_type in _NORMS:
@@ -48,11 +49,11 @@ def is_scaled(value: ir.Value | None, *, across: bool = False) -> bool:
         if node.op_type not in _PASSED:
             return False
         if node.op_type in ("Add", "Sub"):
-            shifted = shifted or not any(map(_is_zero, node.inputs))
+            shifted = shifted or not any(map(is_zero, node.inputs))
         if node.op_type == "DequantizeLinear":
             # A shift behind it is one per channel, even where its scale is none.
             return (shifted or _is_vector(node.inputs[1])) and not across
-        value = next((v for v in node.inputs if v is not None and not _is_constant(v)), None)
+        value = next((v for v in node.inputs if v is not None and not is_stored(v)), None)
     return False
 
 
@@ -86,19 +87,3 @@ def _is_vector(value: ir.Value | None) -> bool:
         return source.inputs[0] is not None and _is_vector(source.inputs[0])
     tensor = ir.convenience.get_const_tensor(value)
     return tensor is not None and tensor.size > 1
-
-
-def _is_zero(value: ir.Value | None) -> bool:
-    """Tell whether a value is nothing but zeros, maybe stored as integers with zero point 0."""
-    source = value.producer() if value is not None else None
-    if source is not None and source.op_type == "DequantizeLinear":
-        value = source.inputs[0] if len(source.inputs) < 3 else None
-    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
-    return tensor is not None and not np.any(tensor.numpy())
-
-
-def _is_constant(value: ir.Value) -> bool:
-    source = value.producer()
-    if source is not None and source.op_type == "DequantizeLinear":
-        return source.inputs[0] is not None and _is_constant(source.inputs[0])
-    return ir.convenience.get_const_tensor(value) is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from rewrite.lowering.dequantized import is_dequantized
+
 _DOMAIN = "com.microsoft"
 
 
@@ -17,7 +19,7 @@ def join_silus(model: ir.Model) -> None:
         sigmoid = _sigmoid_of(node)
         if sigmoid is None or node.outputs[0].dtype is not ir.DataType.FLOAT:
             continue
-        if not _is_dequantized(sigmoid.inputs[0]):
+        if not is_dequantized(sigmoid.inputs[0]):
             continue
         joined = ir.node(
             "QuickGelu",
@@ -43,8 +45,3 @@ def _sigmoid_of(node: ir.Node) -> ir.Node | None:
         alone = len(gate.uses()) == 1 and not gate.is_graph_output()
         return made if alone else None
     return None
-
-
-def _is_dequantized(value: ir.Value | None) -> bool:
-    producer = value.producer() if value is not None else None
-    return producer is not None and producer.op_type == "DequantizeLinear"

@@ -11,6 +11,7 @@ from rewrite.lowering.barrier import same
 from rewrite.lowering.booleans import choose_numbers
 from rewrite.lowering.concats import hold_concats
 from rewrite.lowering.constants import constant
+from rewrite.lowering.dequantized import is_dequantized
 from rewrite.lowering.flat_volumes import hold_flat_volumes
 from rewrite.lowering.gathers import hold_gathers
 from rewrite.lowering.gelus import hold_gelus
@@ -19,6 +20,7 @@ from rewrite.lowering.one_feature import multiply_one_feature
 from rewrite.lowering.passed_inputs import hold_passed_inputs
 from rewrite.lowering.pools import merge_squeezes
 from rewrite.lowering.reshapes import hide_shapes
+from rewrite.lowering.shared_products import hold_shared_products
 from rewrite.lowering.silus import join_silus
 from rewrite.lowering.sizes import hide_sizes
 from rewrite.lowering.wide_products import hold_wide_products
@@ -82,7 +84,11 @@ def keep_weights(model: ir.Model) -> None:
         value, weight = node.inputs[:2]
         if weight is None or ir.convenience.get_const_tensor(weight) is None:
             continue
-        if value is None or value.dtype != ir.DataType.FLOAT or not _is_dequantized(value):
+        if (
+            value is None
+            or value.dtype != ir.DataType.FLOAT
+            or not is_dequantized(value, _MOVED_PAST)
+        ):
             continue
         if not _reaches_quantizer(_with_bias(node)):
             continue
@@ -123,7 +129,7 @@ def hold_pools(model: ir.Model) -> None:
             continue
         readers = [use for use in output.uses() if use.node.op_type != "MaxPool"]
         quantized = [use for use in readers if _becomes_quantized(use.node)]
-        if not quantized or _is_dequantized(node.inputs[0]):
+        if not quantized or is_dequantized(node.inputs[0], _MOVED_PAST):
             continue
         copy = same(model, output, f"{node.name}_held")
         model.graph.insert_after(node, copy)
@@ -167,6 +173,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "product-without-bias": hold_products,
     "silu-behind-dequantizer": join_silus,
     "sixteen-bits-rounded": hold_wide_products,
+    "product-read-again": hold_shared_products,
     "cast-input-given-out": hold_passed_inputs,
     "flat-volume-of-one-channel": hold_flat_volumes,
 }
@@ -197,14 +204,6 @@ def _becomes_quantized(node: ir.Node) -> bool:
             return all(_becomes_quantized(use.node) for use in uses) and bool(uses)
         node = uses[0].node
     return node.op_type == "QuantizeLinear"
-
-
-def _is_dequantized(value: ir.Value | None) -> bool:
-    """Tell whether a value comes from a DequantizeLinear, maybe in another layout."""
-    node = value.producer() if value is not None else None
-    while node is not None and node.op_type in _MOVED_PAST and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    return node is not None and node.op_type == "DequantizeLinear"
 
 
 def _with_bias(node: ir.Node) -> ir.Node | None:

@@ -268,6 +268,18 @@ def gelu_of_another_factor(folder: Path) -> bool:
     return error(True) < 1e-5 and not error(False) < 1e-5
 
 
+def product_read_again(folder: Path) -> bool:
+    def make(barrier: bool) -> Graph:
+        g, x = image(20)
+        y = g.op("Conv", x, g.weight("w", [8, 4, 3, 3], axis=0), pads=[1] * 4)
+        y = held(g, y) if barrier else y
+        g.output(g.op("Relu", y), g.op("Neg", y))
+        return g
+
+    plain, barred = (agrees(lambda b=b: make(b), folder, N=2) for b in (False, True))
+    return barred and not plain
+
+
 def cast_input_given_out(folder: Path) -> bool:
     def changes(barrier: bool) -> bool:
         """Run as users do, who share the memory of their inputs."""
@@ -326,6 +338,7 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "boolean-in-arithmetic": boolean_in_a_product,
     "gelu-of-near-factors": gelu_of_another_factor,
     "products-of-one-feature": products_of_one_feature,
+    "product-read-again": product_read_again,
     "cast-input-given-out": cast_input_given_out,
     "flat-volume-of-one-channel": flat_volume_of_one_channel,
 }
