@@ -10,6 +10,7 @@ from rewrite.canonical.attention import EagerAttention
 from rewrite.canonical.batch_norm import BATCH_NORM_RULES
 from rewrite.canonical.casts import CAST_RULES
 from rewrite.canonical.common_calls import merge_common_calls
+from rewrite.canonical.complex_pairs import COMPLEX_RULES
 from rewrite.canonical.constant_fold import fold_constants
 from rewrite.canonical.einsum import EINSUM_RULES
 from rewrite.canonical.fused_linear import FusedLinear
@@ -46,6 +47,7 @@ def layout_rules() -> list[Rule]:
         BATCH_NORM_RULES,
         OVERLOAD_RULES,
         CAST_RULES,
+        COMPLEX_RULES,
         VIEW_RULES,
         PERMUTE_RULES,
         SIZE_RULES,
