@@ -27,6 +27,7 @@ AVOIDABLE = (
     "boolean-in-arithmetic",
     "gelu-of-near-factors",
     "products-of-one-feature",
+    "channels-behind-reduction",
     "product-read-again",
     "cast-input-given-out",
     "flat-volume-of-one-channel",

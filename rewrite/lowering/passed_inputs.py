@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
-from rewrite.lowering.constants import constant
+from rewrite.lowering.barrier import itself, put_behind
 
 _PASSED = ("Cast", "Identity", "Reshape")
 
 
 def hold_passed_inputs(model: ir.Model) -> None:
-    """Put max(y, -∞) = y behind an output that is an input in another type and back, in place.
+    """Put max(y, y) = y behind an output that is an input in another type and back, in place.
 
     OpenVINO 2026.4 drops such casts, x.half().float() say, where a size is dynamic, and gives out
     the memory of the input: the next run writes into what its caller may have freed.
     """
-    for place, value in enumerate(list(model.graph.outputs)):
+    for value in list(model.graph.outputs):
         node = value.producer()
-        if node is None or value.dtype != ir.DataType.FLOAT or not _is_passed(value):
-            continue
-        least = constant(model, "least", np.array(-np.inf, np.float32))
-        kept = ir.node("Max", [value, least])
-        kept.name, made = f"{node.name}_held", kept.outputs[0]
-        made.type, made.shape = value.type, value.shape
-        made.name, value.name = value.name, f"{value.name}_passed"
-        model.graph.insert_after(node, kept)
-        model.graph.outputs[place] = made
+        if node is not None and value.dtype == ir.DataType.FLOAT and _is_passed(value):
+            put_behind(model, itself(value, f"{node.name}_held"))
 
 
 def _is_passed(value: ir.Value | None) -> bool:

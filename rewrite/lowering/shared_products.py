@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rewrite.lowering.barrier import same
+from rewrite.lowering.barrier import put_behind, same
 from rewrite.lowering.dequantized import is_dequantized, is_stored, is_zero
 
 _SCALINGS = ("Div", "Identity", "Mul", "Neg")
@@ -24,16 +24,7 @@ def hold_shared_products(model: ir.Model) -> None:
             continue
         if not _is_shared(output):
             continue
-        copy = same(model, output, f"{node.name}_held")
-        model.graph.insert_after(node, copy)
-        made, name = copy.outputs[0], output.name
-        for use in list(output.uses()):
-            if use.node is not copy:
-                use.node.replace_input_with(use.idx, made)
-        for place, value in enumerate(list(model.graph.outputs)):
-            if value is output:
-                output.name, made.name = f"{name}_product", name
-                model.graph.outputs[place] = made
+        put_behind(model, same(model, output, f"{node.name}_held"))
 
 
 def _is_bare_product(node: ir.Node) -> bool:

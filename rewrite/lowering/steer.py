@@ -19,6 +19,7 @@ from rewrite.lowering.norms import hold_norms
 from rewrite.lowering.one_feature import multiply_one_feature
 from rewrite.lowering.passed_inputs import hold_passed_inputs
 from rewrite.lowering.pools import merge_squeezes
+from rewrite.lowering.reductions import hold_reductions
 from rewrite.lowering.reshapes import hide_shapes
 from rewrite.lowering.shared_products import hold_shared_products
 from rewrite.lowering.silus import join_silus
@@ -173,6 +174,7 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "product-without-bias": hold_products,
     "silu-behind-dequantizer": join_silus,
     "sixteen-bits-rounded": hold_wide_products,
+    "channels-behind-reduction": hold_reductions,
     "product-read-again": hold_shared_products,
     "cast-input-given-out": hold_passed_inputs,
     "flat-volume-of-one-channel": hold_flat_volumes,

@@ -131,6 +131,7 @@ def test_what_it_says_of_each():
         "boolean-in-arithmetic",
         "gelu-of-near-factors",
         "products-of-one-feature",
+        "channels-behind-reduction",
         "product-read-again",
         "cast-input-given-out",
         "flat-volume-of-one-channel",

@@ -268,6 +268,18 @@ def gelu_of_another_factor(folder: Path) -> bool:
     return error(True) < 1e-5 and not error(False) < 1e-5
 
 
+def channels_behind_reduction(folder: Path) -> bool:
+    def make(barrier: bool) -> Graph:
+        g = Graph(20)
+        mean = g.op("GlobalAveragePool", g.input("x", ["N", 8, 12]))
+        y = g.op("Max", mean, mean) if barrier else mean
+        g.output(g.op("Mul", y, g.const("by_channel", np.float32(range(8)).reshape(8, 1))))
+        return g
+
+    plain, barred = (agrees(lambda b=b: make(b), folder, N=2) for b in (False, True))
+    return barred and not plain
+
+
 def product_read_again(folder: Path) -> bool:
     def make(barrier: bool) -> Graph:
         g, x = image(20)
@@ -286,8 +298,7 @@ def cast_input_given_out(folder: Path) -> bool:
         g = Graph(20)
         half = g.op("Cast", g.input("x", ["N", 8]), to=10)
         back = g.op("Cast", half, to=1)
-        least = g.const("least", np.float32(-np.inf))
-        g.output(g.op("Max", back, least) if barrier else back)
+        g.output(g.op("Max", back, back) if barrier else back)
         loaded = get_runtime("openvino").load(g.save(folder / "m.onnx"), threads=1)
         given = [np.full((4, 8), number, np.float32) for number in range(6)]
         for each in given:
@@ -338,6 +349,7 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "boolean-in-arithmetic": boolean_in_a_product,
     "gelu-of-near-factors": gelu_of_another_factor,
     "products-of-one-feature": products_of_one_feature,
+    "channels-behind-reduction": channels_behind_reduction,
     "product-read-again": product_read_again,
     "cast-input-given-out": cast_input_given_out,
     "flat-volume-of-one-channel": flat_volume_of_one_channel,
