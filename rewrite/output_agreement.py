@@ -167,23 +167,20 @@ class Comparison:
             outputs, undecided = settle(outputs)
             self._undecided += undecided
             judged = self._judge.take_apart(outputs, inputs)
-        if settle_rounding is not None and not self._quantized and _is_far(judged):
+        found = _measured(judged)
+        is_far = found is not None and found.sqnr_db < LOWEST_FLOAT_SQNR
+        if settle_rounding is not None and not self._quantized and is_far:
             outputs, rounded = settle_rounding(outputs)
             self._rounded += rounded
             judged = self._judge.take_apart(outputs, inputs)
+            found = _measured(judged)
         self._found, self._slots = self._found + judged.found, self._slots + judged.slots
         self._lost = self._lost or judged.lost
-        names = [name for name, _, _ in judged.pairs]
-        pairs = [(expected, actual) for _, expected, actual in judged.pairs]
-        self._names += names
-        self._all += pairs
-        expectations = [expected for expected, _ in pairs]
-        floats = [expected for expected in expectations if expected.is_floating_point()]
-        # A batch whose outputs are all zero has no ratio; it counts in that of all of them.
-        if any(bool(expected.any()) for expected in floats or expectations):
-            found = difference(pairs, names)
-            if found.sqnr_db < self._worst[1]:
-                self._worst = (batch, found.sqnr_db, found.output)
+        self._names += [name for name, _, _ in judged.pairs]
+        self._all += [(expected, actual) for _, expected, actual in judged.pairs]
+        # A batch whose outputs are all zero counts in the ratio of all of them.
+        if found is not None and found.sqnr_db < self._worst[1]:
+            self._worst = (batch, found.sqnr_db, found.output)
         for name, (expected, actual) in outputs.items():
             self._look(name, expected)
             if expected.is_floating_point() and expected.dim() >= 2 and expected.shape[-1] > 1:
@@ -223,10 +220,14 @@ class Comparison:
         )
 
 
-def _is_far(judged: Judged) -> bool:
+def _measured(judged: Judged) -> Difference | None:
+    """Return how the parts differ; None where all are zero: then there is no ratio."""
+    expectations = [expected for _, expected, _ in judged.pairs]
+    floats = [expected for expected in expectations if expected.is_floating_point()]
+    if not any(bool(expected.any()) for expected in floats or expectations):
+        return None
     names = [name for name, _, _ in judged.pairs]
-    pairs = [(expected, actual) for _, expected, actual in judged.pairs]
-    return difference(pairs, names).sqnr_db < LOWEST_FLOAT_SQNR
+    return difference([(expected, actual) for _, expected, actual in judged.pairs], names)
 
 
 def _inside(output: str) -> str:

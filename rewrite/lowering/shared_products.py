@@ -30,7 +30,7 @@ def hold_shared_products(model: ir.Model) -> None:
 def _is_bare_product(node: ir.Node) -> bool:
     if node.op_type == "Conv":
         biases = [bias for bias in node.inputs[2:] if bias is not None]
-        return is_dequantized(node.inputs[0]) and all(map(is_zero, biases))
+        return is_dequantized(node.inputs[0], _LAID_OUT) and all(map(is_zero, biases))
     if node.op_type != "MatMul":
         return False
     return all(is_dequantized(side, _LAID_OUT) and not is_stored(side) for side in node.inputs)
