@@ -69,14 +69,16 @@ class LinearIsProduct(Rule):
         bound = arguments(root)
         x, bias = bound["input"], bound["bias"]
         weight = _transposed(bound["weight"], root, emit)
-        if x.meta["val"].dim() == 2:
+        rank = x.meta["val"].dim()
+        if rank == 2:
             return _gemm(x, weight, bias, root, emit)
-        if self.form == "matmul" or x.meta["val"].dim() < 2 or bias is None:
+        # A vector is a row: OpenVINO gives the int8 product of one a dimension too many.
+        if bias is None or (self.form == "matmul" and rank > 1):
             return _product(x, weight, bias, root, emit)
         width, out = x.meta["val"].shape[-1], weight.meta["val"].shape[1]
         flat = emit.call(aten.reshape.default, like=root, self=x, shape=[-1, width])
         product = _gemm(flat, weight, bias, root, emit)
-        sizes = [_size(x, i, root, emit) for i in range(x.meta["val"].dim() - 1)]
+        sizes = [_size(x, i, root, emit) for i in range(rank - 1)]
         return emit.call(
             aten.reshape.default,
             like=root,

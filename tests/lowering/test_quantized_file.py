@@ -197,3 +197,15 @@ def test_weights_of_fewer_bits_run_in_int8_kernels_within_a_step(tmp_path):
     torch.testing.assert_close(torch.from_numpy(result), program(IMAGE), rtol=0, atol=step)
     verdicts = get_runtime("onnxruntime").load(path).kernels()
     assert verdicts and all(v.fired for v in verdicts)
+
+
+def test_a_vector_is_a_row_on_openvino(tmp_path):
+    """OpenVINO gives the int8 product of a vector a dimension too many."""
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    x = torch.randn(4)
+    program = quantized(nn.Sequential(nn.Tanh(), nn.Linear(4, 5)), x)
+    file = written(lowered(program), tmp_path)
+    loaded = get_runtime("openvino").load(file, threads=1)
+    (found,) = loaded.run({program.signature.input_names[0]: x.numpy()}).values()
+    assert found.shape == (5,)
