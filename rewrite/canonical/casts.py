@@ -149,7 +149,12 @@ def _holds(wider: torch.dtype, narrow: torch.dtype) -> bool:
     """Tell whether a type has every value of another one of its kind."""
     if wider.is_floating_point != narrow.is_floating_point or narrow.is_complex:
         return False
-    return wider not in (narrow, torch.bool) and torch.promote_types(wider, narrow) == wider
+    if wider in (narrow, torch.bool):
+        return False
+    try:
+        return torch.promote_types(wider, narrow) == wider
+    except RuntimeError:  # of types that torch promotes to none: uint16, float8
+        return False
 
 
 def _integers(node: fx.Node) -> list[fx.Node]:

@@ -203,7 +203,7 @@ class PairsOfJoin(Rule):
 
 
 class PartOfComplex(Rule):
-    """real(x) = view_as_real(x)[..., 0], imag(x) = view_as_real(x)[..., 1]; |x| = √(a² + b²)."""
+    """real(x) = view_as_real(x)[..., 0], imag(x) = view_as_real(x)[..., 1]; |x| = hypot(a, b)."""
 
     pattern = Op((aten.real.default, aten.imag.default, aten.abs.default), "part")
     report_misses = False
@@ -218,11 +218,7 @@ class PartOfComplex(Rule):
         real, imaginary = _parts(emit, match.root, argument(match.root, "self"))
         if match.root.target is not aten.abs.default:
             return real if match.root.target is aten.real.default else imaginary
-        squares = [
-            emit.call(aten.mul.Tensor, like=match.root, self=x, other=x) for x in (real, imaginary)
-        ]
-        total = emit.call(aten.add.Tensor, like=match.root, self=squares[0], other=squares[1])
-        return emit.call(aten.sqrt.default, like=match.root, self=total)
+        return emit.call(aten.hypot.default, like=match.root, self=real, other=imaginary)
 
 
 def _is_complex(value: Any) -> bool:

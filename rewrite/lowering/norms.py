@@ -110,7 +110,7 @@ def _step_of_sums(node: ir.Node) -> float | None:
     assert taps is not None
     scale, integers = _number(given.inputs[1]), constant_of(taps.inputs[0])
     scales = constant_of(taps.inputs[1])
-    if scale is None or integers is None or scales is None or len(taps.inputs) < 2:
+    if scale is None or integers is None or scales is None:
         return None
     axis = 0 if node.op_type == "Conv" else 1
     rows = np.moveaxis(integers.astype(np.float64), axis, 0).reshape(integers.shape[axis], -1)

@@ -40,8 +40,7 @@ def hold_reductions(model: ir.Model) -> None:
     """Put max(y, y) = y between a reduction over the last of three axes and what is by channel.
 
     OpenVINO 2026.4 takes what is done to each channel into the kernel of the reduction, as a batch
-    norm behind the mean over time, and reads the numbers of other channels there on processors
-    with AVX-512, int8 or not.
+    norm behind the mean over time, and reads the numbers of other channels there, int8 or not.
     """
     for node in list(model.graph):
         if _is_of_rows(node) and _meets_channels(node.outputs[0]):

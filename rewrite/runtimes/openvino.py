@@ -42,8 +42,8 @@ _HEADINGS = (
     "Summary",
 )
 """How lines of an error begin that do not say what is wrong."""
-_WATCHED = 8
-"""Arrays of earlier runs."""
+_WATCHED = 2
+"""Earlier runs."""
 _FAILED_NODE = re.compile(r"ONNX node '<Node\(([\w.]+)\): ([^>]+)>'")
 _UNKNOWN = re.compile(r"No conversion rule found for operations: ([^\n]+)")
 
@@ -118,7 +118,9 @@ class LoadedOpenVino:
     """The same; without int8 kernels where they saturate on this processor."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    _earlier: list[tuple[Array, Array]] = field(default_factory=list, repr=False, compare=False)
+    _earlier: list[list[tuple[Array, Array]]] = field(
+        default_factory=list, repr=False, compare=False
+    )
     """What the last runs were given, and copies of it."""
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -206,8 +208,9 @@ class LoadedOpenVino:
 
     def _watch(self, given: list[tuple[Array, Array]]) -> None:
         """Hold OpenVINO to leaving what it was given as it is, in later runs too."""
-        self._earlier[:] = [*self._earlier[-_WATCHED:], *given]
-        if any(value.tobytes() != copy.tobytes() for value, copy in self._earlier):
+        self._earlier[:] = [*self._earlier[-_WATCHED:], given]
+        kept = (pair for run in self._earlier for pair in run)
+        if any(value.tobytes() != copy.tobytes() for value, copy in kept):
             what = "OpenVINO writes to the inputs of earlier runs, whose memory may be another's"
             raise RuntimeFailure(what, "an output may be an input as it is: compute it elsewhere")
 

@@ -44,6 +44,7 @@ DYNAMIC = {"inputs": (BATCH,)}
         (lambda m, x: x.half().float(), {"_to_copy": 2}),
         (lambda m, x: x.int().long().short(), {"_to_copy": 2}),
         (lambda m, x: x.int().float(), {"_to_copy": 2}),
+        (lambda m, x: x.int().to(torch.uint16).long(), {"_to_copy": 3}),
         (lambda m, x: x.unflatten(2, (2, -1)).flatten(1, 2), {"reshape": 1}),
         (lambda m, x: x.slice_scatter(x[..., 8:] + 1, 2, 8), {}),
     ],

@@ -16,9 +16,14 @@ from rewrite.runtimes import NAMES, get_runtime
 from rewrite.runtimes.processor import saturates
 
 FAULTS = {fault.name: fault for fault in PluginHost().faults()}
-NEEDS_VNNI = {"unsigned-weights-on-x86", "signed-activations-off-zero", "product-without-bias"}
+NEEDS_VNNI = {
+    "unsigned-weights-on-x86",
+    "signed-activations-off-zero",
+    "product-without-bias",
+    "product-read-again",
+}
 """What is another kernel, or none, on a processor without it."""
-NEEDS_AVX512 = {"flat-volume-of-one-channel", "channels-behind-reduction", "product-read-again"}
+NEEDS_AVX512 = {"flat-volume-of-one-channel"}
 """What is another kernel on a processor without its VNNI."""
 NEEDS_OTHERS = {"signed-activations-off-zero"}
 """What that kernel gets right, unless it is the one for AMX."""
