@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from rewrite.request import Request
 from tests.fuzz.judge import sqnr
 from tests.fuzz.running import open_file
 from tests.integration.compiling import OneModel, batches_like
+from tests.time_limit import TooLongError, time_limit
 
 from .tiny import Tiny, make
 
@@ -39,15 +37,11 @@ OTHERS = ((3, 11), (1, 5))
 """Batch and tokens of the inputs that the file is run on besides the example's sizes."""
 
 
-class TooLongError(Exception):
-    """No TimeoutError: that is an OSError, which whoever writes a file takes for one of its own."""
-
-
 def judge(name: str, preset: str, keep: Path | None = None) -> dict[str, Any]:
     """Return the outcome of an architecture, with its reason; its file stays in `keep`."""
     row: dict[str, Any] = {"architecture": name, "dynamic": "", "reason": "", "notes": []}
     try:
-        with _limit(SECONDS), warnings.catch_warnings():
+        with time_limit(SECONDS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return row | _judge(name, preset, keep)
     except TooLongError:
@@ -153,17 +147,3 @@ def _verdict(found: dict[str, float], claimed: dict[str, float], preset: str) ->
 
 def _line(error: RewriteError) -> str:
     return " ".join(str(error).split())[:300]
-
-
-@contextmanager
-def _limit(seconds: int) -> Iterator[None]:
-    def stop(*_: Any) -> None:
-        raise TooLongError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from rewrite.descriptors import Model
 from rewrite.errors import CaptureError, CheckError, RewriteError
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
+from tests.time_limit import TooLongError, time_limit
 
 from .samples import Sample, samples
 
@@ -35,10 +33,6 @@ CLOSE = 2e-4
 """Of a value, or of one beside larger ones: float32 kernels of two libraries."""
 ROUNDINGS = 16.0
 """A file may be this many times farther from float64 than eager float32 is."""
-
-
-class TooLongError(Exception):
-    """No TimeoutError: that is an OSError, which whoever writes a file takes for one of its own."""
 
 
 class Host(PluginHost):
@@ -56,7 +50,7 @@ def judge(entry: OpInfo, count: int, preset: str = "float") -> dict[str, Any]:
     """Return the outcome of an entry and its reason, over `count` samples."""
     found: list[tuple[str, str]] = []
     try:
-        with _limit(SECONDS):
+        with time_limit(SECONDS):
             for sample in samples(entry, count):
                 found.append(judge_sample(sample, preset))
     except TooLongError:
@@ -183,17 +177,3 @@ def _double(value: Any) -> Any:
 def _line(error: Exception) -> str:
     what = getattr(error, "what", None) or str(error)
     return " ".join(re.sub(r"\S*/opinfo\.onnx", "opinfo.onnx", what).split())[:200]
-
-
-@contextmanager
-def _limit(seconds: int) -> Iterator[None]:
-    def stop(*_: Any) -> None:
-        raise TooLongError
-
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
