@@ -234,10 +234,17 @@ def _functional(exported: torch.export.ExportedProgram) -> fx.GraphModule:
     if not fixed:
         return module
     place, dim = min(fixed)
+    write = next(filter(is_write, exported.graph.nodes), None)
+    if write is None:
+        raise CaptureError(
+            "the dynamic shapes do not hold for this model: an operator that torch makes of others "
+            f"fixes dimension {dim} of '{given[place]}'",
+            hint=f"--static or --fix a size, or leave dimension {dim} out of dynamic_shapes",
+        )
     raise CaptureError(
         "the dynamic shapes do not hold for this model: what it writes in place fixes dimension "
         f"{dim} of '{given[place]}'",
-        where=source_line(next(filter(is_write, exported.graph.nodes))) or None,
+        where=source_line(write) or None,
         hint="write it out of place: torch.stack or torch.cat of the new values",
     )
 

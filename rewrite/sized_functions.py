@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from rewrite.embedding_bag import whole_bags
 from rewrite.recurrent import whole_lstm, whole_recurrent
+from rewrite.sized_transforms import TRANSFORMS
 
 
 def _larger(size: Any, other: int) -> Any:
@@ -218,6 +219,7 @@ SIZED: dict[Any, Callable[..., Any]] = {
     torch.rnn_relu: whole_recurrent("relu"),
     torch.rnn_tanh: whole_recurrent("tanh"),
     functional.max_pool1d: _max_pool1d,
+    **TRANSFORMS,
 }
 """By what they stand for, where a size is a symbol."""
 

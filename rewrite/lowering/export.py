@@ -15,6 +15,7 @@ from torch import fx
 
 from rewrite.errors import CheckError
 from rewrite.lowering.decompositions import DECOMPOSITIONS
+from rewrite.lowering.fourier_matrix import FOURIER_MATRIX
 from rewrite.lowering.lift import Decomposable, lift, traced
 from rewrite.lowering.markers import marker_translations
 from rewrite.lowering.registry import kept_registry
@@ -41,7 +42,7 @@ def export_onnx(
     """
     tensors = _tensors_only(program)
     _require_real(tensors)
-    table = {**marker_translations(opset), **SYMBOLIC_SIZES, **translations}
+    table = {**marker_translations(opset), **SYMBOLIC_SIZES, **FOURIER_MATRIX, **translations}
     own = {op: made for op, made in DECOMPOSITIONS.items() if op not in table}
     exported: Decomposable | None = None
     try:

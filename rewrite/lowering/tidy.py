@@ -29,6 +29,7 @@ def tidy(model: ir.Model) -> None:
     infer_sizes(model)
     set_origin_aside(model)
     drop_identities(model)
+    _share_tables(model)
     ir.passes.Sequential(
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
@@ -38,3 +39,16 @@ def tidy(model: ir.Model) -> None:
         common.OutputFixPass(),
         common.NameFixPass(),
     )(model)
+
+
+def _share_tables(model: ir.Model) -> None:
+    """Keep one of the large constants that are the same tensor; weights are none, nor sizes."""
+    first: dict[int, ir.Value] = {}
+    for node in list(model.graph):
+        held = node.attributes.get("value") if node.op_type == "Constant" else None
+        if held is None or held.as_tensor().size <= _FOLD_LIMIT:
+            continue
+        output = node.outputs[0]
+        kept = first.setdefault(id(held.as_tensor()), output)
+        if kept is not output and not output.is_graph_output():
+            output.replace_all_uses_with(kept)

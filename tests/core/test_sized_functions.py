@@ -50,6 +50,14 @@ FUNCTIONS = {
     ),
     "cov, repeated": lambda x: torch.cov(x, fweights=x[0].argsort() + 1),
     "corrcoef": torch.corrcoef,
+    "rfft, orthonormal": lambda x: torch.fft.rfft(x, norm="ortho").real,
+    "rfft of a length": lambda x: torch.fft.rfft(x, 6, 0, norm="ortho").imag,
+    "fft2, orthonormal": lambda x: torch.fft.fft2(x, norm="ortho").imag,
+    "fftn of sizes": lambda x: torch.fft.fftn(x, (4, -1), norm="ortho").real,
+    "ifft, orthonormal": lambda x: torch.fft.ifft(x, dim=0, norm="ortho").imag,
+    "irfft, orthonormal": lambda x: torch.fft.irfft(torch.fft.rfft(x), norm="ortho"),
+    "irfft2, orthonormal": lambda x: torch.fft.irfft2(torch.fft.rfft2(x), x.shape, norm="ortho"),
+    "hfft, orthonormal": lambda x: torch.fft.hfft(torch.fft.rfft(x), x.shape[1], norm="ortho"),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from rewrite.lowering.decompositions.bessel import BESSEL
 from rewrite.lowering.decompositions.comparisons import COMPARISONS
 from rewrite.lowering.decompositions.distances import DISTANCES
+from rewrite.lowering.decompositions.fourier import FOURIER
 from rewrite.lowering.decompositions.linear_systems import LINEAR_SYSTEMS
 from rewrite.lowering.decompositions.logarithms import LOGARITHMS
 from rewrite.lowering.decompositions.losses import LOSSES
@@ -31,6 +32,7 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     **BESSEL,
     **COMPARISONS,
     **DISTANCES,
+    **FOURIER,
     **LINEAR_SYSTEMS,
     **LOGARITHMS,
     **LOSSES,
