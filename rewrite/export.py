@@ -19,6 +19,7 @@ from rewrite.captured_calls import CapturedCalls
 from rewrite.dynamic_shapes import as_torch_takes_them, keywords_spelled_out
 from rewrite.errors import CaptureError, first_line
 from rewrite.guards import assumptions, environment, with_lines
+from rewrite.moved_layers import settled_layers
 from rewrite.plain_layers import plain_layers, without_autocast, without_mask_detection
 from rewrite.provenance import user_frame
 from rewrite.symbolic_roots import symbolic_roots
@@ -62,6 +63,7 @@ def export(
             contextlib.redirect_stderr(io.StringIO()),
             torch.no_grad(),
             plain_layers(),
+            settled_layers(),
             without_autocast(),
             without_mask_detection(),
             whole_traces(),

@@ -16,6 +16,7 @@ from rewrite.canonical.einsum import EINSUM_RULES
 from rewrite.canonical.fused_linear import FusedLinear
 from rewrite.canonical.gelu import GELU_RULES
 from rewrite.canonical.grouped_products import name_grouped_products
+from rewrite.canonical.joins import JOIN_RULES
 from rewrite.canonical.layer_norm import LAYER_NORM_RULES
 from rewrite.canonical.linear import LINEAR_RULES
 from rewrite.canonical.masks import MASK_RULES
@@ -48,6 +49,7 @@ def layout_rules() -> list[Rule]:
         OVERLOAD_RULES,
         CAST_RULES,
         COMPLEX_RULES,
+        JOIN_RULES,
         VIEW_RULES,
         PERMUTE_RULES,
         SIZE_RULES,

@@ -53,6 +53,22 @@ def test_a_join_of_one_type_stays(join):
     assert "_to_copy" not in text(lambda x: join([x, x + 1], 1))
 
 
+EMPTY = {
+    "a vector": (lambda x: torch.cat([x.new_zeros(0), x[:, 0, :, 0]], 1), 0),
+    "rows": (lambda x: torch.cat([x, x[:, :0], x * 2], 1), 1),
+    "of another type": (lambda x: torch.cat([torch.zeros(0, dtype=torch.float64), x * 2], 0), 0),
+    "nothing": (lambda x: torch.cat([x.new_zeros(0), x[:, :0], x[:, :0]], 1), 1),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_join_has_elements_in_each_part(name):
+    function, joins = EMPTY[name]
+    found = text(function, dynamic=DYNAMIC)
+    assert found.count("= cat(") == joins
+    assert found.count(", 0, 6, 1]") == 0 or name == "nothing"
+
+
 def test_indices_have_one_type():
     def pick(x):
         rows = x.argmax(1)[:, 0, 0]

@@ -38,7 +38,20 @@ def parts(m, x):
     return x.split(int((m.factors > 1).sum()), 1)[0]
 
 
-CONSTANTS = (scaled, cut, shaped, parts)
+def as_it_is(m, x):
+    return x * m.factors.float().max().float().item()
+
+
+def padded(m, x):
+    behind = x.shape[1] - m.count
+    return torch.nn.functional.pad(x, (behind, behind + 1))
+
+
+def repeated(m, x):
+    return x.unsqueeze(0).expand([m.count.long(), -1, 4])
+
+
+CONSTANTS = (scaled, cut, shaped, parts, as_it_is, padded, repeated)
 
 
 @pytest.mark.parametrize("function", CONSTANTS, ids=[f.__name__ for f in CONSTANTS])
@@ -55,6 +68,18 @@ def test_what_follows_from_an_input_is_none():
         return x + x.sum().item()
 
     assert "item" in capture(Reads(summed).eval(), (torch.randn(3, 4),)).text()
+
+
+def test_what_an_input_keeps_is_none():
+    def bounded(m, x):
+        lengths = (x > 0).sum(1).long()
+        torch._check(lengths.max().item() <= x.shape[1])
+        return x * lengths[:, None]
+
+    model = Reads(bounded).eval()
+    program = capture(model, (torch.randn(3, 4),), BATCH)
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(program(x), model(x))
 
 
 def test_what_is_written_is_none():
