@@ -40,6 +40,8 @@ _BOUNDED = frozenset(
 )
 """Kernels of these are as exact as 1 is, and no more: sigmoid(-20) is 0 on ONNX Runtime."""
 _EPSILON = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
+_WAYS = (0, 0, 1, -1)
+"""Each value its own way, all away from 0, all towards it."""
 _STEP = 1e-7
 """Of the largest value: what noise in float32 is."""
 
@@ -65,11 +67,16 @@ class BreakTies(TorchDispatchMode):
 
 
 class RoundResults(TorchDispatchMode):
-    """Rounds what each operator computes in another way, as another right library may."""
+    """Rounds what each operator computes in another way, as another right library may.
+
+    Each value by itself, all away from 0 or all towards it: equal values of a library are equal in
+    another one, so that those halfway between two steps of a quantizer go the same way.
+    """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._generator = torch.Generator().manual_seed(seed)
+        self._way = _WAYS[seed % len(_WAYS)]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -84,4 +91,6 @@ class RoundResults(TorchDispatchMode):
         if values.dtype not in _EPSILON or values.numel() == 0:
             return values
         noise = torch.randn(values.shape, generator=self._generator, dtype=values.dtype)
+        if self._way:
+            noise = self._way * (1 + noise.abs()) * values.sign()
         return values + _EPSILON[values.dtype] * noise * values.abs().clamp(min=least)

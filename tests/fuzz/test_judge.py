@@ -184,3 +184,33 @@ def test_not_a_number_where_rounding_decides_is_no_fault():
     assert not beyond_noise(found, expected, run, x, FLOAT_FLOOR)
     found = compare(expected, [torch.full((128,), math.nan)], FLOAT_FLOOR)
     assert beyond_noise(found, expected, run, x, FLOAT_FLOOR)
+
+
+def test_equal_values_go_the_same_way_is_no_fault():
+    """Each of them alone would leave a mean that rounds to 0."""
+    x = torch.full((64,), 24.5)
+
+    def run(given):
+        return [torch.round((torch.round(given * 1.0) - 24).mean() * 0.9).reshape(1)]
+
+    assert run(x)[0].item() == 0.0
+    found = compare(run(x), [torch.ones(1)], FLOAT_FLOOR)
+    assert found
+    assert not beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+    x = x - 0.1  # no longer halfway
+    assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
+def test_a_sigmoid_above_1_is_no_fault():
+    """torch gives infinity, and what is rounded up not a number."""
+    x = torch.cat([_values(400).abs() * 50 + 20, _values(8)])
+
+    def run(given):
+        return [torch.logit(torch.sigmoid(given))]
+
+    expected, lost = run(x), torch.arange(408) < 300
+    found = compare(expected, [expected[0].masked_fill(lost, math.nan)], FLOAT_FLOOR)
+    assert found
+    assert not beyond_noise(found, expected, run, x, FLOAT_FLOOR)
+    found = compare(expected, [expected[0].masked_fill(~expected[0].isinf(), 7.0)], FLOAT_FLOOR)
+    assert beyond_noise(found, expected, run, x, FLOAT_FLOOR)
