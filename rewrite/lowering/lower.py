@@ -23,7 +23,7 @@ from rewrite.lowering.markers import require_opset
 from rewrite.lowering.sixteen_bits import use_contributed_operators
 from rewrite.lowering.spell import spell
 from rewrite.lowering.steer import steer
-from rewrite.lowering.tidy import tidy
+from rewrite.lowering.tidy import drop_unused, tidy
 from rewrite.program import Program
 from rewrite.quantization.markers import DEQUANTIZE_BLOCKS, QUANTIZE
 from rewrite.schema import argument
@@ -112,6 +112,7 @@ def lower(
     spell(model)
     use_contributed_operators(model, opset)
     pack_four_bits(model, program)
+    drop_unused(model)
     _name_inputs(model, program)
     _name_outputs(model, program)
     _name_dimensions(model, program)

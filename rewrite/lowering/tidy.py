@@ -41,6 +41,11 @@ def tidy(model: ir.Model) -> None:
     )(model)
 
 
+def drop_unused(model: ir.Model) -> None:
+    """Drop what later steps left without a reader: ONNX Runtime warns of it at each load."""
+    common.RemoveUnusedNodesPass()(model)
+
+
 def _share_tables(model: ir.Model) -> None:
     """Keep one of the large constants that are the same tensor; weights are none, nor sizes."""
     first: dict[int, ir.Value] = {}

@@ -79,6 +79,8 @@ def lowered(
 
 def written(result: Lowered, folder: Path) -> Path:
     """Write a model, check it as ONNX does, and return its path."""
+    for name, value in result.model.graph.initializers.items():
+        assert value.uses() or value.is_graph_output(), f"nothing reads {name}"
     path = folder / "model.onnx"
     save(result.model, path)
     onnx.checker.check_model(onnx.load(path), full_check=True)
