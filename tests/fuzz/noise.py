@@ -28,6 +28,7 @@ _ORDERS = frozenset(
         "aten::topk",
     }
 )
+_SORTED = frozenset({"aten::sort", "aten::topk"})
 _BOUNDED = frozenset(
     {
         "aten::_softmax",
@@ -55,15 +56,28 @@ class BreakTies(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name
-        if name in _ORDERS or f"{name}.{func._overloadname}" in _ORDERS:
-            args = (self._noisy(args[0]), *args[1:])
-        return func(*args, **(kwargs or {}))
+        if name not in _ORDERS and f"{name}.{func._overloadname}" not in _ORDERS:
+            return func(*args, **(kwargs or {}))
+        result = func(self._noisy(args[0]), *args[1:], **(kwargs or {}))
+        if name not in _SORTED:
+            return result
+        # What is equal stays equal, and has another order in what reads it.
+        ordered = torch.gather(args[0], _dim(func, args, kwargs or {}), result[1])
+        return ordered, result[1]
 
     def _noisy(self, values: Tensor) -> Tensor:
         if not values.is_floating_point() or values.numel() == 0:
             return values
         noise = torch.randn(values.shape, generator=self._generator, dtype=values.dtype)
         return values + _STEP * values.abs().max() * noise + torch.finfo(values.dtype).tiny * noise
+
+
+def _dim(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.name == "dim":
+            given = args[place] if place < len(args) else kwargs.get("dim", argument.default_value)
+            return int(given)
+    raise AssertionError(f"{func} has no dim")
 
 
 class RoundResults(TorchDispatchMode):

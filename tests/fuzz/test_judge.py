@@ -159,6 +159,17 @@ def test_equal_values_may_be_in_any_order():
     assert beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
 
 
+def test_equal_values_stay_equal_behind_their_order():
+    x = torch.zeros(8, 5)
+
+    def run(given):
+        return [(given.sort(-1)[0] * 3).topk(2, dim=-1)[1]]
+
+    found = compare(run(x), [run(x)[0].flip(-1)], FLOAT_FLOOR)
+    assert found
+    assert not beyond_noise(found, run(x), run, x, FLOAT_FLOOR)
+
+
 def test_the_rounding_of_an_operator_inside_is_no_fault():
     """Every x/x is 1 whatever x is: only another rounding of the division crosses the edge."""
     x = _values(64).abs() + 1
