@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.testing._internal.opinfo.core import OpInfo
@@ -20,13 +19,15 @@ from rewrite.descriptors import Model
 from rewrite.errors import CaptureError, CheckError, RewriteError
 from rewrite.plugin_host import PluginHost
 from rewrite.request import Request
+from tests.fuzz.running import open_file
 from tests.time_limit import TooLongError, time_limit
 
 from .samples import Sample, samples
 
 OUTCOMES = ("wrong", "crash", "slow", "refused by a check", "no translation", "capture", "agrees")
 """Worst first: that of an entry is the worst of its samples."""
-TARGET = "ort-x64"
+RUNTIMES = {"ort-x64": "onnxruntime", "openvino": "openvino"}
+"""By target: each has one."""
 SECONDS = 120
 """An entry gets this long."""
 CLOSE = 2e-4
@@ -46,13 +47,15 @@ class Host(PluginHost):
         return self.description
 
 
-def judge(entry: OpInfo, count: int, preset: str = "float") -> dict[str, Any]:
+def judge(
+    entry: OpInfo, count: int, preset: str = "float", target: str = "ort-x64"
+) -> dict[str, Any]:
     """Return the outcome of an entry and its reason, over `count` samples."""
     found: list[tuple[str, str]] = []
     try:
         with time_limit(SECONDS):
             for sample in samples(entry, count):
-                found.append(judge_sample(sample, preset))
+                found.append(judge_sample(sample, preset, target))
     except TooLongError:
         found.append(("slow", f"more than {SECONDS} s"))
     except Exception as error:  # the database itself fails for some entries
@@ -70,7 +73,7 @@ def judge(entry: OpInfo, count: int, preset: str = "float") -> dict[str, Any]:
     }
 
 
-def judge_sample(sample: Sample, preset: str = "float") -> tuple[str, str]:
+def judge_sample(sample: Sample, preset: str, target: str) -> tuple[str, str]:
     """Compile a sample, run the file on all its draws and return (outcome, reason)."""
     model, example = sample.model, sample.draws[0]
     # A float file is compiled with the example alone: the rest is ours to find.
@@ -78,7 +81,7 @@ def judge_sample(sample: Sample, preset: str = "float") -> tuple[str, str]:
     description = Model("opinfo", lambda: model, lambda: example, None, batches)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "opinfo.onnx"
-        request = Request("zoo:opinfo", preset=preset, target=TARGET, output=path, threads=1)
+        request = Request("zoo:opinfo", preset=preset, target=target, output=path, threads=1)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -95,15 +98,19 @@ def judge_sample(sample: Sample, preset: str = "float") -> tuple[str, str]:
         except Exception as error:
             return "crash", f"{type(error).__name__}: {_line(error)}"
         loose = preset != "float"
-        return compare(model, path, sample.draws, loose=loose)
+        return compare(model, path, RUNTIMES[target], sample.draws, loose=loose)
 
 
 def compare(
-    model: nn.Module, path: Path, draws: list[tuple[Tensor, ...]], *, loose: bool = False
+    model: nn.Module,
+    path: Path,
+    runtime: str,
+    draws: list[tuple[Tensor, ...]],
+    *,
+    loose: bool = False,
 ) -> tuple[str, str]:
     """Run a file on draws of its inputs beside the model."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    wanted = [value.name for value in session.get_inputs()]
+    run = open_file(runtime, path, quantized=loose)
     for number, draw in enumerate(draws):
         expected = _outputs(model, draw)
         if expected is None:
@@ -111,8 +118,8 @@ def compare(
         if not expected:
             return "capture", "its result is no tensor"
         precise = _outputs(model, pytree.tree_map(_double, draw))
-        feeds = {f"tensors_{i}": tensor.contiguous().numpy() for i, tensor in enumerate(draw)}
-        actual = session.run(None, {name: feeds[name] for name in wanted})
+        feeds = {f"tensors_{i}": tensor.contiguous() for i, tensor in enumerate(draw)}
+        actual = [value.numpy() for value in run(feeds)]
         if len(actual) != len(expected):
             return "wrong", f"{len(actual)} outputs for {len(expected)}"
         for index, (left, right) in enumerate(zip(actual, expected, strict=True)):

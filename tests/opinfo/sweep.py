@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from .judge import OUTCOMES, TARGET, judge
+from .judge import OUTCOMES, RUNTIMES, judge
 from .samples import DRAWS, entries
 
 _SHOWN = 90
@@ -38,8 +38,12 @@ def main() -> None:
         if number % parts != part or name in done or options.only not in name:
             continue
         started = time.perf_counter()
-        row = judge(entry, options.samples, options.preset)
-        row.update(preset=options.preset, seconds=round(time.perf_counter() - started, 2))
+        row = judge(entry, options.samples, options.preset, options.target)
+        row.update(
+            preset=options.preset,
+            target=options.target,
+            seconds=round(time.perf_counter() - started, 2),
+        )
         with options.results.open("a") as out:
             print(json.dumps(row), file=out)
         print(f"{row['outcome']:<20} {row['entry']:<40} {row['reason'][:_SHOWN]}", flush=True)
@@ -49,7 +53,7 @@ def table(results: list[list[dict[str, Any]]]) -> str:
     """Return the outcomes by preset, and every entry that does not agree with its reason."""
     by_preset: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in (row for rows in results for row in rows):
-        by_preset[row["preset"]].append(row)
+        by_preset[f"{row['target']}, {row['preset']}"].append(row)
     lines = ["# PyTorch's operator database, by outcome", "", _introduction(), ""]
     lines += _counts(by_preset)
     for preset, rows in by_preset.items():
@@ -68,12 +72,12 @@ def table(results: list[list[dict[str, Any]]]) -> str:
 
 def _introduction() -> str:
     return (
-        "Entries of `torch.testing._internal.common_methods_invocations.op_db` that take float32, "
-        f"each compiled for `{TARGET}`\nand run on ONNX Runtime beside PyTorch, with the example's "
-        f"values and others of the same shapes\n({DRAWS} draws; the edges of elementwise functions "
+        "Entries of `torch.testing._internal.common_methods_invocations.op_db` that take float32,\n"
+        "each compiled for a target and run on its runtime beside PyTorch, with the example's\n"
+        f"values and others of the same shapes ({DRAWS} draws; the edges of elementwise functions\n"
         "too). An entry agrees when all its samples do. Written by\n"
-        "`python -m tests.opinfo.sweep --samples 2 --results FILE` and `--table FILE`, mended "
-        "entries\nrun again."
+        "`python -m tests.opinfo.sweep --samples 2 --target T --preset P --results FILE` and\n"
+        "`--table FILE...`, mended entries run again."
     )
 
 
@@ -106,6 +110,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--part", default="0/1", help="I/N: every N-th entry from the I-th")
     parser.add_argument("--samples", type=int, default=3, help="samples an entry")
     parser.add_argument("--preset", default="float", choices=["float", "int8"])
+    parser.add_argument("--target", default="ort-x64", choices=list(RUNTIMES))
     parser.add_argument("--results", type=Path, default=Path("opinfo.jsonl"))
     parser.add_argument("--only", default="", help="entries whose name has this in it")
     parser.add_argument("--table", type=Path, nargs="+", help="results to print the table of")
