@@ -31,6 +31,8 @@ AVOIDABLE = (
     "product-read-again",
     "cast-input-given-out",
     "flat-volume-of-one-channel",
+    "quotient-by-reciprocal",
+    "integers-divided-as-floats",
     "squeezed-pool",
     "product-without-bias",
     "silu-behind-dequantizer",

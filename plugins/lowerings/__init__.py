@@ -7,6 +7,7 @@ from rewrite_plugins.lowerings.antialias import LOWERINGS as _ANTIALIAS
 from rewrite_plugins.lowerings.arg_extremes import LOWERINGS as _ARG_EXTREMES
 from rewrite_plugins.lowerings.conv import LOWERINGS as _CONV
 from rewrite_plugins.lowerings.conv_transpose import LOWERINGS as _CONV_TRANSPOSE
+from rewrite_plugins.lowerings.divisions import LOWERINGS as _DIVISIONS
 from rewrite_plugins.lowerings.grouped_matmul import LOWERINGS as _GROUPED_MATMUL
 from rewrite_plugins.lowerings.masked_select import LOWERINGS as _MASKED_SELECT
 from rewrite_plugins.lowerings.mean import LOWERINGS as _MEAN
@@ -25,6 +26,7 @@ LOWERINGS = (
     *_ARG_EXTREMES,
     *_CONV,
     *_CONV_TRANSPOSE,
+    *_DIVISIONS,
     *_GROUPED_MATMUL,
     *_MASKED_SELECT,
     *_MEAN,

@@ -8,6 +8,7 @@ import torch
 from torch import fx
 
 from rewrite.canonical.values import (
+    dtype,
     is_weight,
     number,
     positive_dims,
@@ -137,8 +138,10 @@ class LinearPlusBias(Rule):
     report_misses = False
 
     def check(self, match: Match, program: Program) -> Reject | str | None:
-        """Decline a bias of another shape, or a sum that is read without it."""
+        """Decline a bias of another shape or type, or a sum that is read without it."""
         sizes, linear = shape(match["bias"]), match["linear"]
+        if dtype(match["bias"]) != dtype(linear):
+            return f"what is added is {dtype(match['bias'])}, the product {dtype(linear)}"
         outputs = shape(linear)[-1]
         if not sizes or not same_size(sizes[-1], outputs) or any(s != 1 for s in sizes[:-1]):
             return f"what is added has the shape {sizes}, not one value for each output"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from rewrite.canonical.values import is_weight, number, positive_dims, rank, same_size, shape
+from rewrite.canonical.values import dtype, is_weight, number, positive_dims, rank, same_size, shape
 from rewrite.emitter import Emitter
 from rewrite.schema import argument, arguments, is_call
 
@@ -75,9 +75,11 @@ def normalised_last(dims: list[int], x: fx.Node) -> bool:
 def channel_vector(value: Any, x: fx.Node, dims: list[int], emit: Emitter | None) -> Any:
     """Return a weight that varies along `dims` of `x` only, in the shape of these dimensions.
 
+    A kernel takes none of another type: whole numbers, as places are, count for none.
+
     Without an emitter, say whether there is one by True or False.
     """
-    if not is_weight(value) or rank(value) > rank(x):
+    if not is_weight(value) or rank(value) > rank(x) or dtype(value) != dtype(x):
         return False
     offset = rank(x) - rank(value)
     sizes = shape(value)

@@ -18,6 +18,7 @@ def spell(model: ir.Model) -> None:
     keep_padding(model)
     widen_factors(model)
     part_readers(model)
+    squeeze_scalars(model)
 
 
 def keep_padding(model: ir.Model) -> None:
@@ -89,6 +90,24 @@ def part_readers(model: ir.Model) -> None:
             back = _copy(dequantize, [again.outputs[0], *dequantize.inputs[1:]], axes[number])
             model.graph.insert_after(dequantize, [again, back])
             use.node.replace_input_with(use.idx, back.outputs[0])
+
+
+def squeeze_scalars(model: ir.Model) -> None:
+    """Write a Reshape to no dimensions as a Squeeze of all, each of which is 1.
+
+    OpenVINO 2026.4 ends the process where the first stands behind a MatMul.
+    """
+    for node in list(model.graph):
+        shape = node.inputs[1] if node.op_type == "Reshape" else None
+        sizes = ir.convenience.get_const_tensor(shape) if shape is not None else None
+        if sizes is None or sizes.size:
+            continue
+        squeeze = ir.node("Squeeze", [node.inputs[0]], name=node.name)
+        value, given = squeeze.outputs[0], node.outputs[0]
+        value.name, value.type, value.shape = given.name, given.type, given.shape
+        ir.convenience.replace_nodes_and_values(
+            model.graph, node, [node], [squeeze], node.outputs, squeeze.outputs
+        )
 
 
 def _row_width(value: ir.Value | None) -> int | None:

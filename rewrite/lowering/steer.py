@@ -19,6 +19,7 @@ from rewrite.lowering.norms import hold_norms
 from rewrite.lowering.one_feature import multiply_one_feature
 from rewrite.lowering.passed_inputs import hold_passed_inputs
 from rewrite.lowering.pools import merge_squeezes
+from rewrite.lowering.quotients import divide_integers, divide_whole_numbers
 from rewrite.lowering.reductions import hold_reductions
 from rewrite.lowering.reshapes import hide_shapes
 from rewrite.lowering.shared_products import hold_shared_products
@@ -178,6 +179,8 @@ FAULTS: dict[str, Callable[[ir.Model], None]] = {
     "product-read-again": hold_shared_products,
     "cast-input-given-out": hold_passed_inputs,
     "flat-volume-of-one-channel": hold_flat_volumes,
+    "quotient-by-reciprocal": divide_whole_numbers,
+    "integers-divided-as-floats": divide_integers,
 }
 """What to do about each fault, by its name in a target."""
 

@@ -30,6 +30,7 @@ def tidy(model: ir.Model) -> None:
     set_origin_aside(model)
     drop_identities(model)
     _share_tables(model)
+    known = [(value.type, value.shape) for value in model.graph.outputs]
     ir.passes.Sequential(
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
@@ -39,6 +40,9 @@ def tidy(model: ir.Model) -> None:
         common.OutputFixPass(),
         common.NameFixPass(),
     )(model)
+    # An output may be shared with what is inside of a decomposition, which has no type.
+    for value, (kind, shape) in zip(model.graph.outputs, known, strict=True):
+        value.type, value.shape = value.type or kind, value.shape or shape
 
 
 def drop_unused(model: ir.Model) -> None:

@@ -69,6 +69,10 @@ def _read_twice(m, x):
     return norm * m.g, norm
 
 
+def _places_added(m, x):
+    return torch.nn.functional.layer_norm(x, (8,)) + torch.arange(8)
+
+
 def _second_affine(m, x):
     return torch.nn.functional.layer_norm(x, (8,), m.g, m.b) * m.g
 
@@ -81,6 +85,7 @@ def _second_affine(m, x):
         (_other_dims, "no variance over the same dimensions"),
         (_read_twice, "read without it as well"),
         (_second_affine, "has its affine part already"),
+        (_places_added, "by a weight of the normalised dimensions"),
     ],
 )
 def test_declines(function, reason):

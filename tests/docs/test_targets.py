@@ -135,6 +135,8 @@ def test_what_it_says_of_each():
         "product-read-again",
         "cast-input-given-out",
         "flat-volume-of-one-channel",
+        "quotient-by-reciprocal",
+        "integers-divided-as-floats",
     }
     both = {"quantizer-moved-past-output", "sixteen-bits-rounded"}
     assert set(openvino.avoids) == {*shared, *both, "squeezed-pool"}

@@ -101,3 +101,15 @@ def test_equal_quantizers_of_the_program_are_one_tensor(tmp_path):
     result = lowered(program)
     layers = layer_by_layer(result, written(result, tmp_path), ["x"], ((x,), {}))
     assert layers.compared == layers.total
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_what_becomes_a_scalar_is_squeezed(runtime, tmp_path):
+    pytest.importorskip(runtime)
+    x = torch.randn(1, 5, generator=generator())
+    program = capture(Call(lambda x: (x @ x.T).reshape(()) / 4).eval(), (x,))
+    result = lowered(program)
+    assert "Reshape" not in {node.op_type for node in result.model.graph}
+    loaded = get_runtime(runtime).load(written(result, tmp_path), threads=1)
+    (found,) = loaded.run({program.signature.input_names[0]: x.numpy()}).values()
+    np.testing.assert_allclose(found, program(x).numpy(), rtol=1e-6)

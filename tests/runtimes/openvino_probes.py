@@ -321,6 +321,38 @@ def flat_volume_of_one_channel(folder: Path) -> bool:
     return barred and not plain
 
 
+def quotient_by_reciprocal(folder: Path) -> bool:
+    def is_right(barrier: bool) -> bool:
+        g = Graph(20)
+        x, seven = g.input("x", ["N", 8]), g.const("seven", np.float32([7]))
+        quotient = g.op("Div", x, seven)
+        if barrier:
+            nearest = g.op("Round", quotient)
+            is_exact = g.op("Equal", g.op("Mul", nearest, seven), x)
+            quotient = g.op("Where", is_exact, nearest, quotient)
+        g.output(g.op("Floor", quotient))
+        loaded = get_runtime("openvino").load(g.save(folder / "division.onnx"), threads=1)
+        numbers = np.arange(-400, 400, dtype=np.float32).reshape(-1, 8)
+        (found,) = loaded.run({"x": numbers}).values()
+        return bool((found == np.floor(numbers / np.float32(7))).all())
+
+    return is_right(True) and not is_right(False)
+
+
+def integers_divided_as_floats(folder: Path) -> bool:
+    def is_right(barrier: bool) -> bool:
+        g = Graph(20)
+        x, seven = g.input("x", ["N", 8], np.int64), g.const("seven", np.int64([7]))
+        rest = g.op("Sub", x, g.op("Mul", g.op("Div", x, seven), seven)) if barrier else x
+        g.output(g.op("Cast", g.op("Mod", rest, seven), to=1))
+        loaded = get_runtime("openvino").load(g.save(folder / "division.onnx"), threads=1)
+        numbers = np.arange(10**9, 10**9 + 800).reshape(-1, 8)
+        (found,) = loaded.run({"x": numbers}).values()
+        return bool((found == numbers % 7).all())
+
+    return is_right(True) and not is_right(False)
+
+
 def products_of_one_feature(folder: Path) -> bool:
     def runs(product: str) -> bool:
         g = Graph(20)
@@ -353,4 +385,6 @@ PROBES: dict[str, Callable[[Path], bool]] = {
     "product-read-again": product_read_again,
     "cast-input-given-out": cast_input_given_out,
     "flat-volume-of-one-channel": flat_volume_of_one_channel,
+    "quotient-by-reciprocal": quotient_by_reciprocal,
+    "integers-divided-as-floats": integers_divided_as_floats,
 }
