@@ -1,4 +1,4 @@
-"""What a value of an ONNX model is stored as: constants, and what integers stand for."""
+"""What a value of an ONNX model is stored as: constants, types, and what integers stand for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from collections.abc import Collection
 
 import numpy as np
 import onnx_ir as ir
+
+_OF_ITS_TYPE = (
+    *("Abs", "Add", "Div", "Floor", "Max", "Min", "Mod", "Mul", "Neg", "Reshape", "Sub"),
+    *("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"),
+)
+"""What gives the type of the first value that it reads."""
 
 
 def is_dequantized(value: ir.Value | None, past: Collection[str] = ()) -> bool:
@@ -40,3 +46,17 @@ def is_zero(value: ir.Value | None) -> bool:
         value = source.inputs[0]
     found = constant_of(value)
     return found is not None and not found.any()
+
+
+def type_of(value: ir.Value | None) -> ir.DataType | None:
+    """Return the type of a value: those inside of a decomposition are not written down."""
+    if value is None or value.dtype is not None:
+        return value.dtype if value is not None else None
+    node, known = value.producer(), constant_of(value)
+    if known is not None:
+        return ir.DataType.from_numpy(known.dtype)
+    if node is not None and node.op_type == "Cast":
+        return ir.DataType(node.attributes.get_int("to", 0))
+    if node is None or node.op_type not in _OF_ITS_TYPE:
+        return None
+    return type_of(node.inputs[0])

@@ -8,13 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from rewrite.lowering.constants import constant
-from rewrite.lowering.dequantized import constant_of
+from rewrite.lowering.dequantized import constant_of, type_of
 
 _INTEGERS = (ir.DataType.INT32, ir.DataType.INT64)
 _STEPS = ("Ceil", "Floor", "Round")
 _SHAPES = ("Shape", "Size")
-_ALIKE = ("Abs", "Add", "Div", "Floor", "Mod", "Mul", "Neg", "Sub")
-"""What gives the type that it reads."""
 Emit = Callable[..., ir.Value]
 
 
@@ -25,7 +23,7 @@ def divide_whole_numbers(model: ir.Model) -> None:
     divisor makes k·n exact; powers of two have an exact reciprocal.
     """
     for node in list(model.graph):
-        if node.op_type != "Div" or _kind(node.outputs[0]) != ir.DataType.FLOAT:
+        if node.op_type != "Div" or type_of(node.outputs[0]) != ir.DataType.FLOAT:
             continue
         x, divisor = node.inputs
         if _is_whole(constant_of(divisor)) and _meets_step(node.outputs[0]):
@@ -44,7 +42,7 @@ def divide_integers(model: ir.Model) -> None:
     Sizes are small enough.
     """
     for node in list(model.graph):
-        kind = _kind(node.outputs[0]) if node.op_type in ("Div", "Mod") else None
+        kind = type_of(node.outputs[0]) if node.op_type in ("Div", "Mod") else None
         a, b = node.inputs[:2] if kind in _INTEGERS else (None, None)
         if kind is None or a is None or b is None or _is_size(a):
             continue
@@ -94,25 +92,11 @@ def _meets_step(value: ir.Value) -> bool:
         reader = use.node
         if reader.op_type in _STEPS:
             return True
-        if reader.op_type == "Cast" and _kind(reader.outputs[0]) in _INTEGERS:
+        if reader.op_type == "Cast" and type_of(reader.outputs[0]) in _INTEGERS:
             return True
         if reader.op_type == "Abs" and _meets_step(reader.outputs[0]):
             return True
     return False
-
-
-def _kind(value: ir.Value | None) -> ir.DataType | None:
-    """Return the type of a value: those inside of a decomposition are not written down."""
-    if value is None or value.dtype is not None:
-        return value.dtype if value is not None else None
-    node, known = value.producer(), constant_of(value)
-    if known is not None:
-        return ir.DataType.from_numpy(known.dtype)
-    if node is not None and node.op_type == "Cast":
-        return ir.DataType(node.attributes.get_int("to", 0))
-    if node is None or node.op_type not in _ALIKE:
-        return None
-    return next((k for k in map(_kind, node.inputs) if k is not None), None)
 
 
 def _is_size(value: ir.Value) -> bool:

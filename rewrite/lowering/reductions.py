@@ -5,9 +5,10 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rewrite.lowering.barrier import itself, put_behind
-from rewrite.lowering.dequantized import constant_of
+from rewrite.lowering.dequantized import constant_of, type_of
 
 _POOLS = ("GlobalAveragePool", "GlobalMaxPool")
+_INTEGERS = (ir.DataType.INT32, ir.DataType.INT64)
 _ALONG = 2
 """The axis of what is reduced, of three: batch, channels, and these."""
 _BY_CHANNEL = ("Add", "Div", "Max", "Min", "Mul", "PRelu", "Pow", "Sub")
@@ -40,10 +41,11 @@ def hold_reductions(model: ir.Model) -> None:
     """Put max(y, y) = y between a reduction over the last of three axes and what is by channel.
 
     OpenVINO 2026.4 takes what is done to each channel into the kernel of the reduction, as a batch
-    norm behind the mean over time, and reads the numbers of other channels there, int8 or not.
+    norm behind the mean over time, and reads the numbers of other channels there, int8 or not. Of
+    integers it gets -y and y + 1 wrong as well, over any one of three axes.
     """
     for node in list(model.graph):
-        if _is_of_rows(node) and _meets_channels(node.outputs[0]):
+        if (_is_of_rows(node) and _meets_channels(node.outputs[0])) or _is_of_integers(node):
             put_behind(model, itself(node.outputs[0], f"{node.name}_held"))
 
 
@@ -53,6 +55,15 @@ def _is_of_rows(node: ir.Node) -> bool:
     if node.op_type in _POOLS:
         return True
     return node.op_type.startswith("Reduce") and _axes(node) in ([_ALONG], [-1])
+
+
+def _is_of_integers(node: ir.Node) -> bool:
+    """Tell whether a node reduces integers of three axes in front of an elementwise node."""
+    if not node.op_type.startswith("Reduce") or _rank(node.inputs[0]) not in (None, _ALONG + 1):
+        return False
+    if type_of(node.outputs[0]) not in _INTEGERS:
+        return False
+    return any(use.node.op_type in _ALIKE for use in node.outputs[0].uses())
 
 
 def _keeps(node: ir.Node) -> bool:

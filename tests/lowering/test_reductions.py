@@ -64,6 +64,23 @@ def test_channels_stay_apart(function, dynamic, tmp_path):
     torch.testing.assert_close(torch.from_numpy(found), program(x).detach())
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: -(x[:, :1] > 0).sum(2),
+        lambda m, x: (x > 0).sum(1) - 1,
+        lambda m, x: x.long().amax(1, keepdim=True) * 2,
+        lambda m, x: torch.searchsorted(torch.tensor([-1.0, 0.0, 1.0]), x[:, :1, 0]) + 1,
+    ],
+)
+def test_integers_are_held_over_any_axis(function, tmp_path):
+    program, result = lowered(function, dynamic=False)
+    assert held(result) == 1
+    loaded = get_runtime("openvino").load(written(result, tmp_path), threads=1)
+    (found,) = loaded.run({"x": X.numpy()}).values()
+    assert torch.equal(torch.from_numpy(found), program(X))
+
+
 def test_what_is_decomposed_is_held(tmp_path):
     """The shapes inside of a decomposition are unknown; a size divides where it is fixed."""
     program, result = lowered(lambda m, x: x.var(-1) + BY_CHANNEL, dynamic=False)
@@ -80,6 +97,8 @@ def test_what_is_decomposed_is_held(tmp_path):
         lambda m, x: x.mean(1) * 3 + torch.ones(x.shape[2]),
         lambda m, x: x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * BY_CHANNEL[:, None],
         lambda m, x: x[..., None].mean(-2) + BY_CHANNEL[:, None],
+        lambda m, x: (x[:, 0] > 0).sum(1) - 1,
+        lambda m, x: (x > 0).sum(1),
     ],
 )
 def test_others_are_left_alone(function):
